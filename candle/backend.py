@@ -1,0 +1,167 @@
+"""What a backend is: a name, a table of kernels, and a way in and out; and the NumPy one, derived from the op table."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from . import dtype as dt
+from .dtype import DType
+from .op import OPS, Op, Spec
+
+__all__ = ["Backend", "Device", "Reference"]
+
+Kernel = Callable[..., Any]
+
+
+class Device(NamedTuple):
+    """Where a tensor lives: a backend's name and, where it has several devices, which."""
+
+    type: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        return f"device({str(self)!r})"
+
+
+class Backend:
+    """Somewhere tensors live and ops run.  Subclass it, or anything that has these attributes.
+
+    A kernel is ``kernel(out, *operands, **attrs) -> data``: ``out`` is the Spec of the result (a tuple of them for an
+    op with several results, whose kernel returns a tuple), the operands are this backend's data, promoted and checked,
+    None where an optional one was left out; the attributes are complete and in canonical form (dimensions counted from
+    the front).  A function ``kernel.when(out, *specs, **attrs) -> bool`` may restrict it.
+    """
+
+    name: str = ""
+    index: int | None = None
+    kernels: Mapping[str, Kernel] = {}
+    dtypes: Sequence[DType] = dt.EVERY  # those it stores
+    api_version: tuple[int, int] = (1, 0)
+
+    @property
+    def device(self) -> Device:
+        found = self.__dict__.get("_device")
+        if found is None:
+            found = self._device = Device(self.name.partition(":")[0], self.index)
+        return found
+
+    @property
+    def plans(self) -> dict[Any, Any]:
+        """What the engine has decided about calls on this backend."""
+        found = self.__dict__.setdefault("_plans", {})
+        self.__dict__["plans"] = found
+        return found
+
+    def put(self, array: np.ndarray[Any, Any]) -> Any:
+        """Take an array in.  The data must not change when the array does."""
+        return array
+
+    def get(self, data: Any) -> np.ndarray[Any, Any]:
+        """Give an array back."""
+        return np.asarray(data)
+
+    def kernel(self, op: Op, out: Any, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Kernel | None:
+        """The kernel for an op on such operands, or None to have the op expand."""
+        found = self.kernels.get(op.name)
+        when = getattr(found, "when", None)
+        return found if when is None or when(out, *specs, **attrs) else None
+
+    def writer(self, op: Op, data: Any) -> Kernel | None:
+        """A kernel that may overwrite its first operand's storage, if nothing else holds that; else None."""
+        return None
+
+    def compile(self, graph: Any) -> Callable[..., Any]:
+        """Make a lowered graph callable on this backend's data; by default, op by op."""
+        return graph.interpreter(self)
+
+    def synchronize(self) -> None:
+        """Wait for all that was begun."""
+
+    def dlpack(self, data: Any, **kwargs: Any) -> Any:
+        """A DLPack capsule that shares the data, or a copy's."""
+        return self.get(data).__dlpack__(**kwargs)
+
+    def dlpack_device(self, data: Any) -> tuple[int, int]:
+        return 1, 0  # kDLCPU
+
+    def from_dlpack(self, capsule: Any) -> Any:
+        """Data that shares another library's, read only; None where it must be copied through the host."""
+        return None
+
+    def memory(self) -> dict[str, int]:
+        """Bytes in use and at most so far, where the backend counts them."""
+        return {}
+
+    def __repr__(self) -> str:
+        return f"<backend {self.name}>"
+
+
+# -- the reference ---------------------------------------------------------------------------------
+
+_WIDE = {dt.float16: np.dtype(np.float32), dt.bfloat16: np.dtype(np.float32)}
+
+
+def _finish(y: Any, out: Spec) -> np.ndarray[Any, Any]:
+    if type(y) is not np.ndarray or y.dtype != out.dtype.numpy:
+        with np.errstate(all="ignore"):
+            y = np.asarray(y, out.dtype.numpy) if not isinstance(y, np.ndarray) else y.astype(out.dtype.numpy)
+    return y
+
+
+def reference_kernel(op: Op) -> Kernel:
+    """An op's NumPy function as a kernel: half precision computed in single and rounded once, warnings off."""
+    fn, multiple, wide = op.fn, op.multiple, op.wide
+    half = {np.dtype(d.numpy) for d in _WIDE}
+    plain = not multiple and not op.variadic and len(op.operands) == 2 and not op.attrs
+
+    def widened(x: Any) -> Any:
+        return x.astype(np.float32) if x is not None and x.dtype in half else x
+
+    def general(out: Any, *xs: Any, **attrs: Any) -> Any:
+        if wide:
+            xs = tuple([widened(x) for x in xs])
+        with np.errstate(all="ignore"):
+            y = fn(*xs, **attrs)
+        return tuple([_finish(v, o) for v, o in zip(y, out)]) if multiple else _finish(y, out)
+
+    if not plain:
+        return general
+
+    def binary(out: Spec, a: Any, b: Any) -> Any:
+        if a.dtype.kind == "V" or a.dtype.char == "e" or not a.ndim:
+            return general(out, a, b)
+        y = fn(a, b)
+        return y if type(y) is np.ndarray and y.dtype is out.dtype.numpy else _finish(y, out)
+
+    return binary
+
+
+class Reference(Backend):
+    """NumPy, straight from the op declarations: right, and always there."""
+
+    name = "numpy"
+
+    def __init__(self) -> None:
+        self.kernels = {op.name: reference_kernel(op) for op in OPS.values() if not op.composite}
+
+    def kernel(self, op: Op, out: Any, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Kernel | None:
+        if op.name not in self.kernels and not op.composite:
+            self.kernels = {**self.kernels, op.name: reference_kernel(op)}
+        return super().kernel(op, out, specs, attrs)
+
+    def put(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if array.flags.writeable or not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="), order="C", copy=True)
+            array.flags.writeable = False
+        return array
+
+    def get(self, data: Any) -> np.ndarray[Any, Any]:
+        return data
+
+    def from_dlpack(self, capsule: Any) -> Any:
+        return np.from_dlpack(capsule)
