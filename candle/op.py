@@ -245,6 +245,7 @@ class Op:
     expand: Callable[..., Any] | None = None  # a primitive said in other ops
     required: bool = False  # every backend has a kernel for it
     dynamic: bool = False  # the result's shape depends on values: it cannot be captured
+    bools: bool = True  # booleans become int64 where T does not admit them; else they are refused
     wide: bool = True  # in float16 and bfloat16 the reference computes in float32 and rounds once
     star: str | None = None  # the attribute that takes all further positional arguments
     method: bool = True  # also a method of Tensor
@@ -393,7 +394,7 @@ class Op:
 
     def _nearest(self, dtype: DType, allowed: tuple[DType, ...], letter: str, operands: Sequence[Any]) -> DType:
         """Integers become the default floating dtype where only floats are taken; bool becomes int64."""
-        if dtype.kind == "b" and dt.int64 in allowed:
+        if dtype.kind == "b" and dt.int64 in allowed and self.bools:
             return dt.int64
         if dtype.kind in "biu" and dt.get_default_dtype() in allowed:
             return dt.get_default_dtype()
@@ -536,13 +537,19 @@ def composite(signature: str, types: Iterable[DType] | None = None, **fields: An
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
-def function(method: bool = True, name: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Offer a function that is no single op (it returns a list, or looks at values) in ``candle`` and as a Tensor method."""
+def function(
+    method: bool | Callable[..., Any] = True, name: str | None = None, front: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Offer a function that is no single op (it returns a list, or looks at values) in ``candle`` and as a Tensor method.
+
+    ``method`` may be another function, where the method's arguments differ.  A ``front`` stands before the op of its
+    name, for call forms that an op's signature cannot say.
+    """
 
     def decorate(fn: Callable[..., Any]) -> Callable[..., Any]:
         key = name or fn.__name__.rstrip("_")
-        if key in OPS or FUNCTIONS.setdefault(key, fn) is not fn:
-            raise ValueError(f"there is already an op or a function called {key}")
+        if (key in OPS) is not front or FUNCTIONS.setdefault(key, fn) is not fn:
+            raise ValueError(f"there is no op called {key}" if front else f"there is already an op or a function called {key}")
         fn.__dict__["method"] = method
         return fn
 

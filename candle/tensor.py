@@ -213,6 +213,16 @@ def pop_trace() -> None:
     _tracing -= 1
 
 
+class untraced:
+    """Within it this thread computes again although a capture is under way."""
+
+    def __enter__(self) -> None:
+        self.traces, _mode.traces = _mode.traces, ()
+
+    def __exit__(self, *_: Any) -> None:
+        _mode.traces = self.traces
+
+
 def apply(op: Op, args: Sequence[Any], attrs: dict[str, Any]) -> Any:
     """Call an op as a user does: operands and attributes by position or by name."""
     operands, attrs = op.bind(args, attrs)
@@ -394,7 +404,7 @@ def _method(op: Op) -> Callable[..., Any]:
     return method
 
 
-def _in_place(name: str) -> Callable[..., Any]:
+def in_place(name: str) -> Callable[..., Any]:
     """``x.name_(...)``: give x the result of ``x.name(...)``, in x's own shape and dtype."""
 
     def method(self: Any, *args: Any, **attrs: Any) -> Any:
@@ -625,6 +635,10 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that ``backward`` has left here, or None."""
+        if _tracing:
+            trace = current_trace()
+            if trace is not None:
+                trace.grad_read(self)
         try:
             return self._grad
         except AttributeError:
@@ -899,14 +913,14 @@ def attach(op: Op) -> None:
     if op.method and op.operands and not hasattr(Tensor, op.name):
         setattr(Tensor, op.name, _method(op))
         if not op.multiple and not hasattr(Tensor, op.name + "_"):
-            setattr(Tensor, op.name + "_", _in_place(op.name))
+            setattr(Tensor, op.name + "_", in_place(op.name))
 
 
 def attach_operators() -> None:
     """Python's operators, from the ops of the table."""
     for name, short in _OPERATORS.items():
         if short in OPS:
-            setattr(Tensor, f"__{name}__", getattr(Tensor, short))
+            setattr(Tensor, f"__{name}__", _method(OPS[short]))
             setattr(Tensor, f"__r{name}__", _reflected(OPS[short]))
 
             def assign(self: Any, other: Any, _short: str = short) -> Any:
@@ -925,4 +939,4 @@ def attach_operators() -> None:
                 setattr(Tensor, f"__i{name}__", assign)
     for name, short in {**_COMPARISONS, **_SIGNS}.items():
         if short in OPS:
-            setattr(Tensor, f"__{name}__", getattr(Tensor, short))
+            setattr(Tensor, f"__{name}__", _method(OPS[short]))
