@@ -248,6 +248,7 @@ class Op:
     bools: bool = True  # booleans become int64 where T does not admit them; else they are refused
     wide: bool = True  # in float16 and bfloat16 the reference computes in float32 and rounds once
     star: str | None = None  # the attribute that takes all further positional arguments
+    order: tuple[str, ...] | None = None  # PyTorch's order of arguments where an attribute comes second: gather(x, dim, index)
     method: bool = True  # also a method of Tensor
     into: Callable[..., Any] | None = None  # the reference when it may overwrite its first operand
     domain: tuple[float, float] = (-4.0, 4.0)  # where the elements of test operands lie
@@ -326,6 +327,10 @@ class Op:
         """Sort a call's arguments into operands and attributes, as a user may give them."""
         names, known = self.operands, self.attrs
         attrs = {_ATTR_ALIASES[k] if k in _ATTR_ALIASES and k not in known else k: v for k, v in attrs.items()}
+        if self.order is not None and len(args) > 1 and isinstance(args[1], (int, np.integer)):
+            if len(args) > len(self.order):
+                raise TypeError(f"{self.name} was given {len(args)} arguments by position; it is {self.name}({', '.join(self.order)})")
+            args, attrs = (), {**dict(zip(self.order, args)), **attrs}
         args = list(args)
         fixed = len(names) - self.variadic
         if self.variadic and len(args) > fixed and isinstance(args[fixed], (list, tuple)):
