@@ -24,6 +24,7 @@ class Spec:
     """The shape and dtype of a tensor: all that is known of it before it is computed.
 
     Specs are interned, so that equal ones are one object and a dictionary keyed by them is fast.
+    ``capture`` takes specs with named sizes, ``Spec(("batch", 128), float32)``; nothing else does.
     """
 
     __slots__ = ("__weakref__", "dtype", "shape")
@@ -36,8 +37,8 @@ class Spec:
         key = shape, dtype, tuple(map(type, shape))
         found = cls._interned.get(key)
         if found is None:
-            sizes = tuple([n if isinstance(n, int) else operator.index(n) for n in shape])
-            if any(n < 0 for n in sizes):
+            sizes = tuple([n if isinstance(n, (int, str)) else operator.index(n) for n in shape])
+            if any(n < 0 for n in sizes if not isinstance(n, str)):
                 raise ShapeError(f"sizes are at least 0 but the shape {sizes} was given")
             key = sizes, as_dtype(dtype), tuple(map(type, sizes))
             found = cls._interned.get(key)
@@ -399,9 +400,10 @@ class Op:
 
     def _nearest(self, dtype: DType, allowed: tuple[DType, ...], letter: str, operands: Sequence[Any]) -> DType:
         """Integers become the default floating dtype where only floats are taken; bool becomes int64."""
-        if dtype.kind == "b" and dt.int64 in allowed and self.bools:
+        taken = dtype.kind != "b" or self.bools
+        if dtype.kind == "b" and dt.int64 in allowed and taken:
             return dt.int64
-        if dtype.kind in "biu" and dt.get_default_dtype() in allowed:
+        if dtype.kind in "biu" and dt.get_default_dtype() in allowed and taken:
             return dt.get_default_dtype()
         if dtype.kind in "b" and allowed == (dt.bool_,):
             return dt.bool_
