@@ -12,7 +12,7 @@ import numpy as np
 
 from ..dtype import EVERY, INTEGERS, as_dtype, bool_, int64
 from ..errors import DimError, DTypeError, ShapeError
-from ..op import OPS, Dim, Dims, Ints, NewDim, Op, Shape, Spec, broadcast_shapes, composite, function, normalize_dim, primitive
+from ..op import OPS, ZERO, Dim, Dims, DType, Ints, NewDim, Op, Shape, Spec, broadcast_shapes, composite, function, normalize_dim, primitive
 
 movement = partial(primitive, "S -> S", S=EVERY, wide=False)
 moved = partial(composite, "S -> S", S=EVERY, wide=False)
@@ -875,3 +875,544 @@ def tril(x, *, diagonal: int = 0):
 def triu(x, *, diagonal: int = 0):
     """The elements on and above a diagonal of the last two dimensions, the others zero."""
     return _band(x, diagonal, False)
+
+
+def _diagonal_length(m: int, n: int, offset: int) -> int:
+    return max(min(m, n - offset) if offset >= 0 else min(m + offset, n), 0)
+
+
+def _diagonal_canon(name: str, more: int = 0) -> Callable[[Sequence[Spec], Mapping[str, Any]], dict[str, Any]]:
+    def canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+        ndim = specs[0].ndim + more
+        found = {k: normalize_dim(attrs[k], ndim, f"{name}'s {k}") for k in ("dim1", "dim2")}
+        if found["dim1"] == found["dim2"]:
+            raise DimError(f"{name} takes two different dimensions but was given {attrs['dim1']} and {attrs['dim2']}")
+        return {**attrs, **found}
+
+    return canon
+
+
+def _diagonal_shape(x: Spec, *, offset: int, dim1: int, dim2: int) -> tuple[int, ...]:
+    rest = [n for i, n in enumerate(x.shape) if i not in (dim1, dim2)]
+    return (*rest, _diagonal_length(x.shape[dim1], x.shape[dim2], offset))
+
+
+def _diagonal_sample(d: Any) -> Any:
+    shape = d.shape(2)
+    a = d.dim(shape)
+    b = (a + d.int(1, len(shape) - 1)) % len(shape)
+    return [d.array(shape, d.dtype(EVERY))], {"offset": d.int(-3, 3), "dim1": a, "dim2": b - len(shape) if d.bool() else b}
+
+
+@moved(canon=_diagonal_canon("diagonal"), shape=_diagonal_shape, sample=_diagonal_sample,
+       vjp=(lambda g, _y, _x, offset, dim1, dim2: _on_diagonal(g, _x.shape[dim1], _x.shape[dim2], offset, dim1, dim2),))  # fmt: skip
+def diagonal(x, *, offset: int = 0, dim1: int = 0, dim2: int = 1):
+    """The elements on a diagonal of two dimensions, as the last dimension."""
+    m, n = x.shape[dim1], x.shape[dim2]
+    length = _diagonal_length(m, n, offset)
+    rest = tuple([i for i in range(x.ndim) if i not in (dim1, dim2)])
+    y = x.permute((*rest, dim1, dim2))
+    y = y.reshape((*y.shape[:-2], m * n))
+    start = offset if offset >= 0 else -offset * n
+    at = len(rest)
+    stop = start + (length - 1) * (n + 1) + 1 if length else start
+    return slice_(y, starts=along(at + 1, at, start), stops=along(at + 1, at, stop), steps=along(at + 1, at, n + 1))
+
+
+def _on_diagonal(x: Any, m: int, n: int, offset: int, dim1: int, dim2: int) -> Any:
+    """Zeros with the last dimension of x on the diagonal of two new dimensions, m by n, at dim1 and dim2."""
+    lead, length = x.shape[:-1], x.shape[-1]
+    keep, zero = (0,) * len(lead), 0
+    start = offset if offset >= 0 else -offset * n
+    if length and n:
+        y = constant_pad(x.reshape((*lead, length, 1)), lo=(*keep, 0, 0), hi=(*keep, 0, n)).reshape((*lead, length * (n + 1)))
+        used = (length - 1) * (n + 1) + 1
+        y = slice_(y, starts=(0,) * y.ndim, stops=along(y.ndim, y.ndim - 1, used))
+        y = constant_pad(y, lo=(*keep, start), hi=(*keep, m * n - start - used)).reshape((*lead, m, n))
+    else:
+        y = filled(x, (*lead, m, n), zero)
+    rest = iter(range(len(lead)))
+    order = {dim1: len(lead), dim2: len(lead) + 1}
+    return y.permute(tuple([order[i] if i in order else next(rest) for i in range(len(lead) + 2)]))
+
+
+def _diag_embed_shape(x: Spec, *, offset: int, dim1: int, dim2: int) -> tuple[int, ...]:
+    n = x.shape[-1] + abs(offset)
+    rest = iter(x.shape[:-1])
+    return tuple([n if i in (dim1, dim2) else next(rest) for i in range(x.ndim + 1)])
+
+
+def _diag_embed_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    if not specs[0].ndim:
+        raise ShapeError(f"diag_embed takes at least one dimension but was given {specs[0]}")
+    return _diagonal_canon("diag_embed", 1)(specs, attrs)
+
+
+def _diag_embed_sample(d: Any) -> Any:
+    shape = d.shape(1)
+    a = d.int(0, len(shape))
+    b = (a + d.int(1, len(shape))) % (len(shape) + 1)
+    return [d.array(shape, d.dtype(EVERY))], {"offset": d.int(-3, 3), "dim1": a, "dim2": b - len(shape) - 1 if d.bool() else b}
+
+
+@moved(canon=_diag_embed_canon, shape=_diag_embed_shape, sample=_diag_embed_sample,
+       vjp=(lambda g, _y, _x, offset, dim1, dim2: g.diagonal(offset, dim1, dim2),))  # fmt: skip
+def diag_embed(x, *, offset: int = 0, dim1: int = -2, dim2: int = -1):
+    """Matrices with the last dimension of x on a diagonal and zeros elsewhere."""
+    n = x.shape[-1] + abs(offset)
+    return _on_diagonal(x, n, n, offset, dim1, dim2)
+
+
+@function()
+def diag(x: Any, diagonal: int = 0) -> Any:
+    """A matrix with a vector on its diagonal, or the diagonal of a matrix."""
+    if x.ndim not in (1, 2):
+        raise ShapeError(f"diag takes a vector or a matrix but was given {x.spec}; use diagonal or diag_embed")
+    return x.diag_embed(diagonal) if x.ndim == 1 else OPS["diagonal"](x, diagonal)
+
+
+@function()
+def diagflat(x: Any, offset: int = 0) -> Any:
+    """A matrix with all elements of x on its diagonal."""
+    return x.reshape((-1,)).diag_embed(offset)
+
+
+def _diagonal_scatter_shape(x: Spec, src: Spec, **attrs: Any) -> tuple[int, ...]:
+    wanted = _diagonal_shape(x, **attrs)
+    if src.shape != wanted:
+        raise ShapeError(f"diagonal_scatter takes a source of shape {wanted} for {x} but was given {src}")
+    return x.shape
+
+
+def _diagonal_scatter_sample(d: Any) -> Any:
+    (x,), attrs = _diagonal_sample(d)
+    spec = Spec(x.shape, bool_)
+    wanted = _diagonal_shape(spec, **_diagonal_canon("diagonal")([spec], attrs))
+    return [x, d.array(wanted, as_dtype(x.dtype))], attrs
+
+
+@composite("S, S -> S", S=EVERY, canon=_diagonal_canon("diagonal_scatter"), shape=_diagonal_scatter_shape, sample=_diagonal_scatter_sample)
+def diagonal_scatter(x, src, *, offset: int = 0, dim1: int = 0, dim2: int = 1):
+    """x with a diagonal of two dimensions replaced."""
+    m, n = x.shape[dim1], x.shape[dim2]
+    length = _diagonal_length(m, n, offset)
+    mask = _on_diagonal(filled(x, (length,), True, bool_), m, n, offset, 0, 1)
+    if dim1 > dim2:
+        mask = mask.permute((1, 0))
+    low, high = sorted((dim1, dim2))
+    mask = mask.reshape(tuple([k if i in (low, high) else 1 for i, k in enumerate(x.shape)]))
+    return OPS["where"](mask, _on_diagonal(src, m, n, offset, dim1, dim2), x)
+
+
+def _slice_scatter_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    x, d = specs[0], axis(attrs["dim"], specs[0].ndim, "slice_scatter's dim")
+    if attrs["step"] < 1:
+        raise DimError(f"slice_scatter's step is at least 1 but {attrs['step']} was given")
+    start, stop, step = builtins.slice(attrs["start"], attrs["end"], attrs["step"]).indices(x.shape[d])
+    return {"dim": d, "start": start, "end": max(stop, start), "step": step}
+
+
+def _slice_scatter_shape(x: Spec, src: Spec, *, dim: int, start: int, end: int, step: int) -> tuple[int, ...]:
+    wanted = (*x.shape[:dim], len(range(start, end, step)), *x.shape[dim + 1 :])
+    if src.shape != wanted:
+        raise ShapeError(f"slice_scatter takes a source of shape {wanted} for {x} but was given {src}")
+    return x.shape
+
+
+def _slice_scatter_sample(d: Any) -> Any:
+    shape, dtype = d.shape(1), d.dtype(EVERY)
+    dim = d.int(0, len(shape) - 1)
+    n = shape[dim]
+    a, b, s = d.int(-n, n), d.int(-n, n), d.int(1, 3)
+    size = len(range(*builtins.slice(a, b, s).indices(n)))
+    src = d.array([*shape[:dim], size, *shape[dim + 1 :]], dtype)
+    return [d.array(shape, dtype), src], {"dim": dim, "start": a, "end": b, "step": s}
+
+
+@composite("S, S -> S", S=EVERY, canon=_slice_scatter_canon, shape=_slice_scatter_shape, sample=_slice_scatter_sample)
+def slice_scatter(x, src, *, dim: int = 0, start: int = None, end: int = None, step: int = 1):
+    """x with ``start:end:step`` of one dimension replaced."""
+    n = x.ndim
+    return slice_set(x, src, starts=along(n, dim, start), stops=along(n, dim, end), steps=along(n, dim, step))
+
+
+def _select_scatter_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    return _select_canon(specs[:1], attrs)
+
+
+def _select_scatter_shape(x: Spec, src: Spec, *, dim: int, index: int) -> tuple[int, ...]:
+    wanted = x.shape[:dim] + x.shape[dim + 1 :]
+    if src.shape != wanted:
+        raise ShapeError(f"select_scatter takes a source of shape {wanted} for {x} but was given {src}")
+    return x.shape
+
+
+def _select_scatter_sample(d: Any) -> Any:
+    (x,), attrs = _select_sample(d)
+    dim = attrs["dim"]
+    return [x, d.array([*x.shape[:dim], *x.shape[dim + 1 :]], as_dtype(x.dtype))], attrs
+
+
+@composite("S, S -> S", S=EVERY, canon=_select_scatter_canon, shape=_select_scatter_shape, sample=_select_scatter_sample)
+def select_scatter(x, src, *, dim: Dim, index: int):
+    """x with what lies at one index of a dimension replaced."""
+    n = x.ndim
+    return slice_set(x, src.unsqueeze(dim), starts=along(n, dim, index), stops=along(n, dim, index + 1))
+
+
+# -- repetition ------------------------------------------------------------------------------------
+
+
+def _roll_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    (x,), shifts, dims = specs, attrs["shifts"], attrs["dims"]
+    if dims is None:
+        if len(shifts) != 1:
+            raise ShapeError(f"roll takes one shift where no dimensions are given but was given {shifts}")
+        return {"shifts": (shifts[0] % x.size if x.size else 0,), "dims": None}
+    dims = dims if isinstance(dims, tuple) else (dims,)
+    if len(dims) != len(shifts):
+        raise ShapeError(f"roll takes one shift for each dimension but was given {shifts} and {dims}")
+    total: dict[int, int] = {}
+    for s, d in zip(shifts, dims):
+        d = normalize_dim(d, x.ndim, "roll's dims")
+        total[d] = total.get(d, 0) + s
+    return {"shifts": tuple([total[d] % max(x.shape[d], 1) for d in sorted(total)]), "dims": tuple(sorted(total))}
+
+
+def _roll_sample(d: Any) -> Any:
+    shape = d.shape()
+    dims = [d.dim(shape) for _ in range(d.int(1, 3))] if shape and d.bool() else None
+    shifts = tuple([d.int(-5, 5) for _ in dims or [0]])
+    return [d.array(shape, d.dtype(EVERY))], {"shifts": shifts, "dims": None if dims is None else tuple(dims)}
+
+
+@moved(canon=_roll_canon, shape=lambda x, *, shifts, dims: x.shape, sample=_roll_sample)
+def roll(x, *, shifts: Ints, dims: Any = None):
+    """Elements moved along dimensions, those that leave at the end coming back at the front; all in a row without ``dims``."""
+    if dims is None:
+        return x.reshape((-1,)).roll(shifts, (0,)).reshape(x.shape)
+    for s, d in zip(shifts, dims):
+        n = x.shape[d]
+        if s:
+            x = cat([x.narrow(d, n - s, s), x.narrow(d, 0, n - s)], dim=d)
+    return x
+
+
+def _rot90_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    (x,) = specs
+    dims = tuple([normalize_dim(d, x.ndim, "rot90's dims") for d in attrs["dims"]])
+    if len(dims) != 2 or dims[0] == dims[1]:
+        raise DimError(f"rot90 takes two different dimensions but was given {attrs['dims']}")
+    return {"k": attrs["k"] % 4, "dims": dims}
+
+
+def _rot90_shape(x: Spec, *, k: int, dims: Ints) -> list[int]:
+    shape = list(x.shape)
+    if k % 2:
+        shape[dims[0]], shape[dims[1]] = x.shape[dims[1]], x.shape[dims[0]]
+    return shape
+
+
+def _rot90_sample(d: Any) -> Any:
+    shape = d.shape(2)
+    a = d.dim(shape)
+    return [d.array(shape, d.dtype(EVERY))], {"k": d.int(-5, 5), "dims": (a, (a + d.int(1, len(shape) - 1)) % len(shape))}
+
+
+@moved(canon=_rot90_canon, shape=_rot90_shape, sample=_rot90_sample)
+def rot90(x, *, k: int = 1, dims: Ints = (0, 1)):
+    """Turned by k quarters from the first of two dimensions towards the second."""
+    a, b = dims
+    if k == 0:
+        return OPS["alias"](x)
+    if k == 2:
+        return x.flip(dims)
+    return x.flip((b,)).transpose(a, b) if k == 1 else x.transpose(a, b).flip((b,))
+
+
+def _repeat_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    (x,), repeats = specs, attrs["repeats"]
+    if len(repeats) < x.ndim or any(r < 0 for r in repeats):
+        raise ShapeError(f"repeat takes a count, at least 0, for each dimension of {x} and any in front but was given {repeats}")
+    return {"repeats": repeats}
+
+
+def _repeat_shape(x: Spec, *, repeats: Ints) -> list[int]:
+    return [n * r for n, r in zip((1,) * (len(repeats) - x.ndim) + x.shape, repeats)]
+
+
+def _repeat_sample(d: Any) -> Any:
+    shape = d.shape(0, 3)
+    return [d.array(shape, d.dtype(EVERY))], {"repeats": tuple([d.int(0, 3) for _ in range(len(shape) + d.int(0, 2))])}
+
+
+@moved(canon=_repeat_canon, shape=_repeat_shape, star="repeats", sample=_repeat_sample)
+def repeat(x, *, repeats: Ints):
+    """Copies of x side by side, a count for each dimension and for new ones in front."""
+    sizes = (1,) * (len(repeats) - x.ndim) + x.shape
+    spread = x.reshape(tuple([m for n in sizes for m in (1, n)])).expand(tuple([m for r, n in zip(repeats, sizes) for m in (r, n)]))
+    return spread.reshape(tuple([n * r for n, r in zip(sizes, repeats)]))
+
+
+@function()
+def tile(x: Any, *dims: Any) -> Any:
+    """Copies of x side by side; counts are filled up with ones in front."""
+    counts = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    return x.repeat((1,) * (x.ndim - len(counts)) + tuple(counts))
+
+
+@function()
+def repeat_interleave(x: Any, repeats: Any = None, dim: int | None = None, output_size: int | None = None) -> Any:
+    """Each element of a dimension (of all elements in a row without ``dim``) several times over.
+
+    ``repeats`` is one count, or one for each element: a tensor of integers, whose values must then be known.  Given nothing
+    but a tensor of counts, the position of each is repeated that often.
+    """
+    from .select import known, placed
+
+    if repeats is None:
+        counts = known(x, "repeat_interleave")
+        return placed(x, np.repeat(np.arange(counts.size), counts))
+    if dim is None:
+        x, dim = x.reshape((-1,)), 0
+    d = axis(dim, x.ndim, "repeat_interleave's dim")
+    if not x.ndim:
+        x = x.reshape((1,))
+    n = x.shape[d]
+    if isinstance(repeats, (int, np.integer)):
+        if repeats < 0:
+            raise ShapeError(f"repeat_interleave takes counts of at least 0 but was given {repeats}")
+        spread = x.unsqueeze(d + 1).expand((*x.shape[: d + 1], int(repeats), *x.shape[d + 1 :]))
+        return spread.reshape((*x.shape[:d], n * int(repeats), *x.shape[d + 1 :]))
+    counts = known(repeats, "repeat_interleave with counts for each element", "give one count as an integer")
+    if counts.dtype.kind not in "iu" or counts.ndim > 1 or counts.size not in (1, n) or (counts < 0).any():
+        raise ShapeError(f"repeat_interleave takes {n} counts, integers of at least 0, for dimension {d} of {x.spec} but was given {repeats}")
+    ids = np.repeat(np.arange(n), np.broadcast_to(counts, (n,)))
+    if output_size is not None and output_size != ids.size:
+        raise ShapeError(f"repeat_interleave's counts sum to {ids.size} but output_size={output_size} was given")
+    return x.index_select(d, placed(x, ids))
+
+
+# -- windows ---------------------------------------------------------------------------------------
+
+
+def _unfold_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    (x,), size, step = specs, attrs["size"], attrs["step"]
+    d = axis(attrs["dimension"], x.ndim, "unfold's dimension")
+    n = x.shape[d] if x.ndim else 1
+    if not 0 <= size <= n or step < 1:
+        raise ShapeError(f"unfold takes a size from 0 to {n} and a step of at least 1 for dimension {d} of {x} but was given {size} and {step}")
+    return {"dimension": d, "size": size, "step": step}
+
+
+def _unfold_shape(x: Spec, *, dimension: int, size: int, step: int) -> tuple[int, ...]:
+    if not x.ndim:
+        return (size,)
+    return (*x.shape[:dimension], (x.shape[dimension] - size) // step + 1, *x.shape[dimension + 1 :], size)
+
+
+def _unfold_sample(d: Any) -> Any:
+    shape = d.shape(1)
+    dim = d.dim(shape)
+    return [d.array(shape, d.dtype(EVERY))], {"dimension": dim, "size": d.int(0, shape[dim]), "step": d.int(1, 3)}
+
+
+@moved(canon=_unfold_canon, shape=_unfold_shape, sample=_unfold_sample)
+def unfold(x, *, dimension: int, size: int, step: int):
+    """Windows of ``size`` elements along a dimension, ``step`` apart, the windows' elements in a new last dimension."""
+    if not x.ndim:
+        return x.reshape((1,)).narrow(0, 0, size)
+    d, count = dimension, (x.shape[dimension] - size) // step + 1
+    if size <= step and count * step <= x.shape[d]:  # windows that do not overlap are a reshape
+        y = x.narrow(d, 0, count * step).reshape((*x.shape[:d], count, step, *x.shape[d + 1 :])).narrow(d + 1, 0, size)
+    else:
+        ids = (iota(x, count) * step).reshape((count, 1)) + iota(x, size)
+        y = x.index_select(d, ids.reshape((-1,))).reshape((*x.shape[:d], count, size, *x.shape[d + 1 :]))
+    order = [i for i in range(y.ndim) if i != d + 1]
+    return y.permute((*order, d + 1))
+
+
+# -- grids -----------------------------------------------------------------------------------------
+
+
+@function(method=False)
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
+    """Each vector repeated over the dimensions of all others; ``xy`` exchanges the first two dimensions."""
+    xs = operands(tensors, "meshgrid")
+    if indexing not in ("ij", "xy"):
+        raise DTypeError(f"meshgrid's indexing is 'ij' or 'xy' but {indexing!r} was given")
+    if any(x.ndim > 1 for x in xs):
+        raise ShapeError(f"meshgrid takes vectors but was given {', '.join(str(x.spec) for x in xs)}")
+    shape = tuple([x.numel() for x in xs])
+    grids = [x.reshape(tuple([n if i == j else 1 for j, n in enumerate(shape)])).expand(shape) for i, x in enumerate(xs)]
+    return tuple([g.transpose(0, 1) if indexing == "xy" and len(xs) > 1 else g for g in grids])
+
+
+@function(method=False)
+def cartesian_prod(*tensors: Any) -> Any:
+    """Every choice of one element of each vector, a row each."""
+    xs = operands(tensors, "cartesian_prod")
+    if any(x.ndim != 1 for x in xs):
+        raise ShapeError(f"cartesian_prod takes vectors but was given {', '.join(str(x.spec) for x in xs)}")
+    return xs[0] if len(xs) == 1 else stack([g.reshape((-1,)) for g in meshgrid(*xs)], dim=1)
+
+
+@function(method=False)
+def combinations(x: Any, r: int = 2, with_replacement: bool = False) -> Any:
+    """Every choice of r elements of a vector, in their order, a row each."""
+    from .select import placed
+
+    if x.ndim != 1 or r < 0:
+        raise ShapeError(f"combinations takes a vector and a count of at least 0 but was given {x.spec} and {r}")
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    if r == 0:
+        return filled(x, (0,), 0)
+    rows = np.array(list(choose(range(x.shape[0]), r)), np.int64).reshape(-1, r)
+    return x.index_select(0, placed(x, rows.reshape(-1))).reshape(rows.shape)
+
+
+@function(method=False)
+def block_diag(*tensors: Any) -> Any:
+    """Matrices along the diagonal of one, zeros elsewhere; vectors count as rows."""
+    xs = [_atleast(x, 2) for x in operands(tensors, "block_diag")]
+    if any(x.ndim != 2 for x in xs):
+        raise ShapeError(f"block_diag takes at most two dimensions but was given {', '.join(str(x.spec) for x in xs)}")
+    columns, rows, before = sum(x.shape[1] for x in xs), [], 0
+    for x in xs:
+        n = x.shape[1]
+        rows.append(constant_pad(x, lo=(0, before), hi=(0, columns - before - n)))
+        before += n
+    return cat(rows, dim=0)
+
+
+def _triangle_indices(name: str, row: int, col: int, offset: int, dtype: Any, device: Any) -> Any:
+    from ..create import as_tensor
+
+    if row < 0 or col < 0:
+        raise ShapeError(f"{name} takes sizes of at least 0 but was given {row} and {col}")
+    found = np.tril_indices(row, offset, col) if name == "tril_indices" else np.triu_indices(row, offset, col)
+    return as_tensor(np.stack(found), dtype=dtype or int64, device=device)
+
+
+@function(method=False)
+def tril_indices(row: int, col: int, offset: int = 0, dtype: Any = None, device: Any = None) -> Any:
+    """The positions of the elements on and below a diagonal: their rows, and their columns."""
+    return _triangle_indices("tril_indices", row, col, offset, dtype, device)
+
+
+@function(method=False)
+def triu_indices(row: int, col: int, offset: int = 0, dtype: Any = None, device: Any = None) -> Any:
+    """The positions of the elements on and above a diagonal: their rows, and their columns."""
+    return _triangle_indices("triu_indices", row, col, offset, dtype, device)
+
+
+# -- at a position that is an operand --------------------------------------------------------------
+
+
+def _at_shape(name: str, x: Spec, at: Spec, dim: int, length: int) -> None:
+    if at.ndim:
+        raise ShapeError(f"{name} takes a position without dimensions but was given {at}")
+    if length < 0 or length > x.shape[dim]:
+        raise DimError(f"{name} was given {length} elements of dimension {dim} of {x}, which has {x.shape[dim]}")
+
+
+def _begin(name: str, at: Any, length: int, n: int) -> int:
+    begin = int(at)
+    if not 0 <= begin <= n - length:
+        raise DimError(f"{name} was given the position {begin} for {length} elements in a dimension of size {n}; it is from 0 to {n - length}")
+    return begin
+
+
+def _narrow_at_shape(x: Spec, at: Spec, *, dim: int, length: int) -> tuple[int, ...]:
+    _at_shape("narrow_at", x, at, dim, length)
+    return (*x.shape[:dim], length, *x.shape[dim + 1 :])
+
+
+def _at_operands(d: Any) -> Any:
+    shape, dtype = d.shape(1), d.dtype(EVERY)
+    dim = d.dim(shape)
+    length = d.int(0, shape[dim])
+    return shape, dtype, dim, length, d.ids([], shape[dim] - length + 1)
+
+
+def _narrow_at_sample(d: Any) -> Any:
+    shape, dtype, dim, length, at = _at_operands(d)
+    return [d.array(shape, dtype), at], {"dim": dim, "length": length}
+
+
+@primitive("S, I -> S", S=EVERY, I=INTEGERS, wide=False, shape=_narrow_at_shape, sample=_narrow_at_sample,
+           expand=lambda x, at, *, dim, length: x.index_select(dim, at.to(dtype=int64) + iota(at, length)),
+           vjp=(lambda g, _y, _x, at, dim, length: write(_x.zeros_like(), g, at, dim=dim), None))  # fmt: skip
+def narrow_at(x, at, *, dim: Dim, length: int):
+    """``length`` elements of one dimension from a position that is a tensor, so that one captured graph serves all positions."""
+    begin = _begin("narrow_at", at, length, x.shape[dim])
+    return x[(builtins.slice(None),) * dim + (builtins.slice(begin, begin + length),)]
+
+
+def _write_shape(x: Spec, src: Spec, at: Spec, *, dim: int) -> tuple[int, ...]:
+    if src.ndim != x.ndim or any(n != m for i, (n, m) in enumerate(zip(x.shape, src.shape)) if i != dim):
+        raise ShapeError(f"write takes a source that differs from {x} only along dimension {dim} but was given {src}")
+    _at_shape("write", x, at, dim, src.shape[dim])
+    return x.shape
+
+
+def _write_expand(x: Any, src: Any, at: Any, *, dim: int) -> Any:
+    n, length = x.shape[dim], src.shape[dim]
+    if not length or not n:
+        return OPS["alias"](x)
+    offset = iota(at, n) - at.to(dtype=int64)  # of each position within the source
+    first, last = filled(offset, (), 0), filled(offset, (), length - 1)
+    within = OPS["bitwise_and"](OPS["logical_not"](offset.lt(first)), OPS["logical_not"](last.lt(offset)))
+    values = src.index_select(dim, OPS["where"](within, offset, first))
+    return OPS["where"](within.reshape(tuple([n if i == dim else 1 for i in range(x.ndim)])), values, x)
+
+
+def _write_into(x: Any, src: Any, at: Any, *, dim: int) -> Any:
+    begin = _begin("write", at, src.shape[dim], x.shape[dim])
+    x[(builtins.slice(None),) * dim + (builtins.slice(begin, begin + src.shape[dim]),)] = src
+    return x
+
+
+def _write_sample(d: Any) -> Any:
+    shape, dtype, dim, length, at = _at_operands(d)
+    sizes = list(shape)
+    sizes[dim] = length
+    return [d.array(shape, dtype), d.array(sizes, dtype), at], {"dim": dim}
+
+
+@primitive("S, S, I -> S", S=EVERY, I=INTEGERS, wide=False, shape=_write_shape, sample=_write_sample, expand=_write_expand, into=_write_into,
+           vjp=(lambda g, _y, _x, _s, at, dim: write(g, filled(g, _s.shape, 0), at, dim=dim),
+                lambda g, _y, _x, _s, at, dim: narrow_at(g, at, dim=dim, length=_s.shape[dim]), None))  # fmt: skip
+def write(x, src, at, *, dim: Dim):
+    """x with the source written along one dimension from a position that is a tensor: how a cache takes in new entries."""
+    return _write_into(x.copy(), src, at, dim=dim)
+
+
+# -- bytes -----------------------------------------------------------------------------------------
+
+
+def _bitcast_shape(x: Spec, *, dtype: Any) -> tuple[int, ...]:
+    a, b = x.dtype.itemsize, dtype.itemsize
+    if a == b:
+        return x.shape
+    n = x.shape[-1] * a if x.ndim else 0
+    if not x.ndim or n % b:
+        raise ShapeError(f"view cannot read {x} as {dtype}: its last dimension is not whole in elements of {b} bytes")
+    return (*x.shape[:-1], n // b)
+
+
+_WHOLE = tuple([d for d in EVERY if d.kind != "b" and not d.name.startswith(("int4", "uint4", "int2", "uint2", "float4", "float6"))])
+
+
+def _bitcast_sample(d: Any) -> Any:
+    x, to = d.dtype(INTEGERS), d.dtype(INTEGERS)
+    return [d.array([*d.shape(0, 3), 8 * d.size(0)], x)], {"dtype": to}
+
+
+@primitive("S -> dtype", S=_WHOLE, wide=False, method=False, shape=_bitcast_shape, sample=_bitcast_sample, vjp=(ZERO,))
+def bitcast(x, *, dtype: DType):
+    """The same bytes, in the machine's order, read as another dtype; the last dimension grows or shrinks to fit."""
+    if dtype not in _WHOLE:
+        raise DTypeError(f"view reads bytes as a dtype of whole bytes but {dtype} was given")
+    x = np.ascontiguousarray(x).reshape(x.shape)
+    return x.view(dtype.numpy) if x.size or x.ndim else x.astype(dtype.numpy)
