@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..dtype import ALL, EVERY, INTEGERS, bool_, int64
+from ..dtype import ALL, EVERY, FLOATS, INTEGERS, NUMBERS, bool_, int64
 from ..errors import CaptureError, DimError, DTypeError, ShapeError
-from ..op import OPS, Dim, Ints, Spec, broadcast_shapes, composite, function, primitive
+from ..op import OPS, Ints, Spec, broadcast_shapes, composite, function, primitive
 from .movement import along, as_operand, axis, filled, iota
-
-_HALF = "e", "V"  # float16, and ml_dtypes' own
 
 
 def checked(name: str, ids: Any, n: int, negative: bool = False) -> np.ndarray[Any, Any]:
@@ -451,3 +448,520 @@ def nonzero(x: Any, as_tuple: bool = False) -> Any:
 def argwhere(x: Any) -> Any:
     """The positions of the elements that are not zero, a row each."""
     return nonzero(x)
+
+
+@function()
+def masked_select(x: Any, mask: Any) -> Any:
+    """The elements at which a mask holds, in a row; x and the mask broadcast together."""
+    x, mask = _masked_pair("masked_select", x, mask)
+    ids = nonzero_arrays(mask, "masked_select")
+    if not x.ndim:
+        return x.reshape((1,)).index_select(0, placed(mask, ids[0]))
+    return OPS["index"](x, *[placed(mask, i) for i in ids], dims=tuple(range(x.ndim)))
+
+
+def _masked_pair(name: str, x: Any, mask: Any) -> tuple[Any, Any]:
+    x, mask = as_operand(x, name), as_operand(mask, name)
+    if mask.dtype.kind != "b":
+        raise DTypeError(f"{name} takes a boolean mask but was given {mask.spec}; compare it, as in mask != 0")
+    shape = broadcast_shapes(x.shape, mask.shape)
+    if shape is None:
+        raise ShapeError(f"{name}'s mask broadcasts with {x.spec} but was given {mask.spec}")
+    return tuple([t if t.shape == shape else t.expand(shape) for t in (x, mask)])  # type: ignore[return-value]
+
+
+def _masked_scatter_shape(x: Spec, mask: Spec, source: Spec) -> tuple[int, ...]:
+    shape = broadcast_shapes(x.shape, mask.shape)
+    if shape is None:
+        raise ShapeError(f"masked_scatter's mask broadcasts with {x} but was given {mask}")
+    return shape
+
+
+def _masked_scatter_sample(d: Any) -> Any:
+    shape, dtype = d.shape(), d.dtype(ALL)
+    mask = d.array(shape, bool_)
+    return [d.array(shape, dtype), mask, d.array([int(np.sum(mask)) + d.int(0, 2)], dtype)], {}
+
+
+@composite("S, bool, S -> S", S=ALL, shape=_masked_scatter_shape, sample=_masked_scatter_sample)
+def masked_scatter(x, mask, source):
+    """x with the elements at which the mask holds replaced by the source's first, in their order."""
+    shape = _masked_scatter_shape(x.spec, mask.spec, source.spec)
+    x, mask = x.expand(shape), mask.expand(shape)
+    if source.numel() < x.numel() and mask.backend.name != "trace":
+        count = int(np.count_nonzero(mask.numpy()))
+        if count > source.numel():
+            raise ShapeError(f"masked_scatter was given {source.numel()} elements for the {count} at which its mask holds")
+    if not source.numel() or not x.numel():
+        return OPS["alias"](x)
+    at = mask.reshape((-1,)).to(dtype=int64).cumsum(0) - 1
+    last = filled(at, (), source.numel() - 1)
+    at = OPS["where"](at.lt(filled(at, (), 0)), filled(at, (), 0), OPS["where"](last.lt(at), last, at))
+    return OPS["where"](mask, source.reshape((-1,)).index_select(0, at).reshape(shape), x)
+
+
+def _sorted_unique(values: np.ndarray[Any, Any], dim: int | None, consecutive: bool) -> tuple[np.ndarray[Any, Any], ...]:
+    """The ids of the first of each distinct element or slice, the number of each one's group, and the groups' sizes."""
+    rows = values.reshape(-1) if dim is None else np.moveaxis(values, dim, 0)
+    n = rows.shape[0]
+    flat = rows.reshape(n, -1) if dim is not None and rows.size else rows.reshape(n, 1) if dim is None else np.zeros((n, 1), bool)
+    if consecutive:
+        order = np.arange(n)
+    elif flat.shape[1] == 1:
+        order = np.argsort(flat[:, 0], kind="stable")
+    else:
+        order = np.lexsort(flat.T[::-1])
+    ranked = flat[order]
+    fresh = np.ones(n, bool)
+    fresh[1:] = (ranked[1:] != ranked[:-1]).any(1)
+    group = np.empty(n, np.int64)
+    group[order] = np.cumsum(fresh) - 1
+    starts = np.flatnonzero(fresh)
+    return order[starts], group, np.diff(np.append(starts, n)).astype(np.int64)
+
+
+def _unique(name: str, x: Any, dim: Any, inverse: bool, counts: bool, consecutive: bool) -> Any:
+    x = as_operand(x, name)
+    values = known(x, name)
+    d = None if dim is None else axis(dim, x.ndim, f"{name}'s dim")
+    if values.dtype.kind not in "biufc":
+        values = values.astype(np.float32)
+    first, group, sizes = _sorted_unique(values.reshape(values.shape or (1,)), d, consecutive)
+    where = placed(x, first)
+    y = x.reshape((-1,)).index_select(0, where) if d is None else (x if x.ndim else x.reshape((1,))).index_select(d, where)
+    found = [y.detach()]
+    if inverse:
+        found.append(placed(x, group.reshape(x.shape) if d is None else group))
+    if counts:
+        found.append(placed(x, sizes))
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+@function()
+def unique(x: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
+    """The distinct elements, or slices of a dimension, in rising order; on request where each went, and how many there were.
+
+    Each NaN is distinct from all others, as in PyTorch.
+    """
+    return _unique("unique", x, dim, return_inverse, return_counts, False)
+
+
+@function()
+def unique_consecutive(x: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
+    """The first of each run of equal elements, or slices of a dimension; on request where each went, and how many there were."""
+    return _unique("unique_consecutive", x, dim, return_inverse, return_counts, True)
+
+
+@function()
+def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """How often each integer from 0 to the largest comes in a vector, or the sum of its weights."""
+    x = as_operand(x, "bincount")
+    values = known(x, "bincount", "use one_hot with a number of classes and sum")
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise DTypeError(f"bincount takes a vector of integers but was given {x.spec}")
+    if minlength < 0:
+        raise ShapeError(f"bincount's minlength is at least 0 but {minlength} was given")
+    if values.size and values.min() < 0:
+        raise DimError(f"bincount takes integers of at least 0 but was given {values.min()}")
+    n = max(int(values.max(initial=-1)) + 1, minlength)
+    if weights is None:
+        return placed(x, np.bincount(values.astype(np.int64), minlength=n).astype(np.int64))
+    weights = as_operand(weights, "bincount")
+    if weights.shape != x.shape:
+        raise ShapeError(f"bincount takes a weight for each element of {x.spec} but was given {weights.spec}")
+    w = weights if weights.dtype.name == "float32" else weights.double()
+    return index_add(filled(w, (n,), 0), x.to(dtype=int64), w, dim=0)
+
+
+# -- writing one id per element --------------------------------------------------------------------
+
+
+def _hot(index: Any, n: int, dim: int) -> Any:
+    """Whether each element of an index, moved to the end but one, names each of n positions, in the last dimension."""
+    return index.to(dtype=int64).unsqueeze(dim + 1).eq(iota(index, n).reshape((n,) + (1,) * (index.ndim - dim - 1)))
+
+
+def _scattered(x: Any, index: Any, src: Any, dim: int, combine: Callable[[Any, Any, Any], Any]) -> Any:
+    """x with its part that an index reaches replaced by ``combine(part, hot, values)``.
+
+    ``hot`` and ``values`` have the writers at ``dim`` and the positions at ``dim + 1``.
+    """
+    if not x.ndim:
+        return _scattered(x.reshape((1,)), index.reshape((1,)), src.reshape((1,)), 0, combine).reshape(())
+    if not index.numel():
+        return OPS["alias"](x)
+    src = _front(src, index.shape)
+    sizes = tuple([n if i == dim else m for i, (n, m) in enumerate(zip(x.shape, index.shape))])
+    part = _front(x, sizes)
+    new = combine(part, _hot(index, x.shape[dim], dim), src.unsqueeze(dim + 1))
+    if sizes == x.shape:
+        return new
+    return OPS["slice_set"](x, new, starts=(0,) * x.ndim, stops=sizes)
+
+
+def _scatter_set_expand(x: Any, index: Any, src: Any, *, dim: int) -> Any:
+    def combine(part: Any, hot: Any, values: Any) -> Any:
+        n = values.shape[dim]
+        order = iota(part, n, 1).reshape((n,) + (1,) * (hot.ndim - dim - 1))
+        none = filled(part, (), 0, int64)
+        last = OPS["where"](hot, order, none).amax((dim,))
+        hit = none.lt(last)
+        return OPS["where"](hit, gather(values.squeeze((dim + 1,)), OPS["where"](hit, last - 1, none), dim=dim), part)
+
+    return _scattered(x, index, src, dim, combine)
+
+
+def _scatter_set_sample(d: Any) -> Any:
+    operands, attrs = _scatter_sample(EVERY)(d)
+    x, index, _ = operands
+    dim = attrs["dim"] % max(x.ndim, 1)
+    n = min(index.shape[dim], x.shape[dim])  # each position once: which of several writers wins is not for a kernel to settle
+    order = np.stack([d.permutation(x.shape[dim])[:n]]).reshape(-1) if n else np.zeros(0, np.int64)
+    shape = [n if i == dim else m for i, m in enumerate(index.shape)]
+    operands[1] = np.broadcast_to(np.asarray(order, index.dtype).reshape([-1 if i == dim else 1 for i in range(x.ndim)]), shape).copy()
+    return operands, attrs
+
+
+@primitive("S, I, S -> S", S=EVERY, I=INTEGERS, wide=False, method=False, canon=_dim_canon("scatter"), shape=_scatter_shape("scatter"),
+           order=("x", "dim", "index", "src"), expand=_scatter_set_expand, sample=_scatter_set_sample,
+           vjp=(lambda g, _y, _x, index, _s, dim: scatter_set(g, index, filled(g, index.shape, 0), dim=dim), None,
+                lambda g, _y, _x, index, _s, dim: _unfront(g.gather(dim, index), _s.shape)))  # fmt: skip
+def scatter_set(x, index, src, *, dim: int):
+    """x with ``src[i, j, k]`` written to ``[i, index[i, j, k], k]`` for dim 1; the last of several writers wins."""
+    y, at, values = _place("scatter", x, index, src, dim)
+    y[at] = values
+    return y.reshape(x.shape)
+
+
+_REDUCE = {"sum": np.add, "mean": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
+
+
+def _reduce_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    if attrs["reduce"] not in _REDUCE:
+        raise DTypeError(f"scatter_reduce's reduce is one of {', '.join(_REDUCE)} but {attrs['reduce']!r} was given")
+    if specs[0].dtype.kind == "c" and attrs["reduce"] in ("amax", "amin"):
+        raise DTypeError(f"scatter_reduce's {attrs['reduce']} takes ordered numbers but was given {specs[0]}")
+    return {**attrs, "dim": axis(attrs["dim"], specs[0].ndim, "scatter_reduce's dim")}
+
+
+def _bottom(dtype: Any, reduce: str) -> Any:
+    """What a reduction begins with."""
+    if reduce in ("sum", "mean", "prod"):
+        return int(reduce == "prod")
+    low = reduce == "amax"
+    if dtype.kind == "b":
+        return not low
+    if dtype.kind == "f":
+        return -np.inf if low else np.inf
+    return int(np.iinfo(dtype.numpy).min if low else np.iinfo(dtype.numpy).max)
+
+
+def _counts(x: Any, index: Any, dim: int, include_self: bool, dtype: Any = None) -> Any:
+    """How many numbers meet at each position; at least one."""
+    start, one = filled(x, x.shape, int(include_self), dtype), filled(x, index.shape, 1, dtype)
+    n = scatter_add(start, index, one, dim=dim)
+    return OPS["maximum"](n, filled(n, (), 1))
+
+
+def _scatter_reduce_expand(x: Any, index: Any, src: Any, *, dim: int, reduce: str, include_self: bool) -> Any:
+    start = x if include_self else scatter_set(x, index, filled(x, index.shape, _bottom(x.dtype, reduce)), dim=dim)
+    if reduce == "sum":
+        return scatter_add(start, index, src, dim=dim)
+    if reduce == "mean":
+        total = scatter_add(start, index, src, dim=dim)
+        n = _counts(x, index, dim, include_self)
+        return total / n if x.dtype.kind in "fc" else total.floor_divide(n)
+    neutral = filled(x, (), _bottom(x.dtype, reduce))
+
+    def combine(part: Any, hot: Any, values: Any) -> Any:
+        spread = OPS["where"](hot, values, neutral)
+        if reduce == "prod":
+            return part * spread.prod(dim).to(dtype=part.dtype)
+        return OPS["maximum"](part, spread.amax((dim,))) if reduce == "amax" else OPS["minimum"](part, spread.amin((dim,)))
+
+    return _scattered(start, index, src, dim, combine)
+
+
+def _others(v: Any, product: Any, zeros: Any) -> Any:
+    """The product of all members of a group but one, from that one, the product of those not zero, and the count of zeros."""
+    none, zero = filled(v, (), 0), v.eq(filled(v, (), 0))
+    one = filled(zeros, (), 1)
+    divided = product / OPS["where"](zero, filled(v, (), 1), v)
+    return OPS["where"](zero, OPS["where"](zeros.eq(one), product, none), OPS["where"](zeros.lt(one), divided, none))
+
+
+def _prod_vjp(g: Any, x: Any, index: Any, src: Any, dim: int, include_self: bool) -> tuple[Any, Any]:
+    one, none = filled(x, (), 1), filled(x, (), 0)
+    src_zero, x_zero = src.eq(none), x.eq(none)
+    product = scatter_reduce(OPS["where"](x_zero, one, x), index, OPS["where"](src_zero, one, src), dim=dim, reduce="prod", include_self=include_self)
+    begin = x_zero.to(dtype=int64)
+    if not include_self:
+        begin = scatter_set(begin, index, filled(begin, index.shape, 0), dim=dim)
+    zeros = scatter_add(begin, index, src_zero.to(dtype=int64), dim=dim)
+    gx = g * _others(x, product, zeros).conj()
+    front = _front(src, index.shape)
+    gs = g.gather(dim, index) * _others(front, product.gather(dim, index), zeros.gather(dim, index)).conj()
+    return gx, _unfront(gs, src.shape)
+
+
+def _scatter_reduce_vjp(g: Any, y: Any, x: Any, index: Any, src: Any, dim: int, reduce: str, include_self: bool) -> tuple[Any, ...]:
+    if reduce == "prod":
+        gx, gs = _prod_vjp(g, x, index, src, dim, include_self)
+    elif reduce in ("sum", "mean"):
+        g = g if reduce == "sum" else g / _counts(x, index, dim, include_self)
+        gx, gs = g, _unfront(g.gather(dim, index), src.shape)
+    else:  # those that tie share alike
+        mine = x.eq(y).to(dtype=x.dtype)
+        if not include_self:
+            mine = scatter_set(mine, index, filled(x, index.shape, 0), dim=dim)
+        theirs = _front(src, index.shape).eq(y.gather(dim, index)).to(dtype=x.dtype)
+        n = scatter_add(mine, index, theirs, dim=dim)
+        share = g / OPS["where"](n.eq(filled(n, (), 0)), filled(n, (), 1), n)
+        gx, gs = share * mine, _unfront(share.gather(dim, index) * theirs, src.shape)
+        gx = gx if include_self else gx + OPS["where"](n.eq(filled(n, (), 0)), g, filled(g, (), 0))
+    if not include_self and reduce in ("sum", "mean", "prod"):
+        gx = scatter_set(gx, index, filled(x, index.shape, 0), dim=dim)
+    return gx, None, gs
+
+
+@primitive("T, I, T -> T", NUMBERS, I=INTEGERS, canon=_reduce_canon, shape=_scatter_shape("scatter_reduce"), expand=_scatter_reduce_expand,
+           order=("x", "dim", "index", "src", "reduce"), vjp=_scatter_reduce_vjp,
+           sample=_scatter_sample(INTEGERS + FLOATS, reduce=tuple(_REDUCE), include_self=(True, False)),
+           terms=lambda x, index, src, *, dim, **_: (index.shape or (1,))[dim] + 1)  # fmt: skip
+def scatter_reduce(x, index, src, *, dim: int, reduce: str, include_self: bool = True):
+    """x with all ``src[i, j, k]`` that go to one ``[i, index[i, j, k], k]`` (for dim 1) reduced to their sum, mean, prod, amax or amin.
+
+    With ``include_self`` the element of x there takes part.  The mean of integers is rounded down.
+    """
+    y, at, values = _place("scatter_reduce", x, index, src, dim)
+    begin = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
+    if begin is None and y.dtype.kind == "f":
+        begin = -np.inf if reduce == "amax" else np.inf
+    elif begin is None:
+        begin = np.iinfo(y.dtype).min if reduce == "amax" else np.iinfo(y.dtype).max
+    if not include_self:
+        y[at] = begin
+    _REDUCE[reduce].at(y, at, values)
+    if reduce == "mean":
+        n = np.full(y.shape, int(include_self), np.int64)
+        np.add.at(n, at, 1)
+        n = np.maximum(n, 1)
+        y = y / n.astype(y.real.dtype) if y.dtype.kind in "fc" else y // n
+    return y.reshape(x.shape)
+
+
+def _scatter_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    if (specs[2] is None) == (attrs["value"] is None):
+        raise TypeError("scatter takes a source, or a value, and not both: it is scatter(x, dim, index, src) or scatter(x, dim, index, value=v)")
+    if attrs["reduce"] not in (None, "add", "multiply"):
+        raise DTypeError(f"scatter's reduce is 'add' or 'multiply' but {attrs['reduce']!r} was given; scatter_reduce has more")
+    return {**attrs, "dim": axis(attrs["dim"], specs[0].ndim, "scatter's dim")}
+
+
+def _scatter_all_shape(x: Spec, index: Spec, src: Spec | None, *, dim: int, **_: Any) -> tuple[int, ...]:
+    _fits("scatter", x, index, dim, src if src is not None and (src.shape or not index.shape) else None)
+    return x.shape
+
+
+@composite("S, I, S? -> S", S=EVERY, I=INTEGERS, canon=_scatter_canon, shape=_scatter_all_shape, order=("x", "dim", "index", "src"),
+           sample=_scatter_set_sample)  # fmt: skip
+def scatter(x, index, src, *, dim: int, value: Any = None, reduce: str = None):
+    """x with ``src[i, j, k]``, or one value, written to ``[i, index[i, j, k], k]`` for dim 1; ``reduce`` is None, add or multiply."""
+    if src is None:
+        src = filled(x, index.shape, value)
+    elif not src.ndim and index.ndim:
+        src = src.expand(index.shape)
+    if reduce is None:
+        return scatter_set(x, index, src, dim=dim)
+    return scatter_reduce(x, index, src, dim=dim, reduce="sum" if reduce == "add" else "prod")
+
+
+# -- writing one id per slice ----------------------------------------------------------------------
+
+
+def _unique_ids_sample(types: Any, source: bool) -> Callable[[Any], Any]:
+    def sample(d: Any) -> Any:
+        shape, dtype = [*d.shape(0, 3)], d.dtype(types)
+        dim = d.int(0, len(shape))
+        shape.insert(dim, d.size(1))
+        ids = np.asarray(d.permutation(shape[dim])[: d.int(0, shape[dim])], np.int64)
+        rest = d.array([*shape[:dim], ids.size, *shape[dim + 1 :]] if source else [], dtype)
+        return [d.array(shape, dtype), ids, rest], {"dim": dim - len(shape) if d.bool() else dim}
+
+    return sample
+
+
+@composite("S, I, S -> S", S=EVERY, I=INTEGERS, canon=_dim_canon("index_copy"), shape=_index_add_shape("index_copy"),
+           order=("x", "dim", "index", "source"), sample=_unique_ids_sample(EVERY, True))  # fmt: skip
+def index_copy(x, index, source, *, dim: int):
+    """x with the slices of one dimension at the given ids replaced by the source's."""
+    if not x.ndim:
+        return scatter_set(x.reshape((1,)), index.reshape((1,)), source.reshape((1,)), dim=0).reshape(())
+    return index_put(x, source, index.reshape((-1,)), dims=(dim,))
+
+
+def _index_fill_shape(x: Spec, index: Spec, value: Spec, *, dim: int) -> tuple[int, ...]:
+    _one_dim("index_fill", index)
+    if value.ndim:
+        raise ShapeError(f"index_fill takes a value without dimensions but was given {value}; use index_copy")
+    return x.shape
+
+
+@composite("S, I, S -> S", S=EVERY, I=INTEGERS, canon=_dim_canon("index_fill"), shape=_index_fill_shape,
+           order=("x", "dim", "index", "value"), sample=_unique_ids_sample(EVERY, False))  # fmt: skip
+def index_fill(x, index, value, *, dim: int):
+    """x with the slices of one dimension at the given ids filled with one value."""
+    if not x.ndim:
+        return index_put(x.reshape((1,)), value, index.reshape((-1,)), dims=(0,)).reshape(())
+    return index_put(x, value, index.reshape((-1,)), dims=(dim,))
+
+
+# -- x as one row ----------------------------------------------------------------------------------
+
+
+def _flat_sample(types: Any, put: bool) -> Callable[[Any], Any]:
+    def sample(d: Any) -> Any:
+        shape, dtype = [max(n, 1) for n in d.shape(0, 3)], d.dtype(types)
+        ids = d.ids(d.shape(0, 2), int(np.prod(shape)), int64, negative=True)
+        return ([d.array(shape, dtype), ids, d.array(ids.shape, dtype)], {"accumulate": True}) if put else ([d.array(shape, dtype), ids], {})
+
+    return sample
+
+
+@composite("S, I -> S", S=EVERY, I=INTEGERS, shape=lambda x, index: index.shape, sample=_flat_sample(EVERY, False))
+def take(x, index):
+    """The elements of x, seen as one row, at ids of any shape; negative ones count from the end."""
+    return OPS["index"](x.reshape((-1,)), index, dims=(0,))
+
+
+def _put_shape(x: Spec, index: Spec, source: Spec, *, accumulate: bool) -> tuple[int, ...]:
+    if index.size != source.size:
+        raise ShapeError(f"put takes as many values as ids but was given {source} and {index}")
+    return x.shape
+
+
+@composite("S, I, S -> S", S=EVERY, I=INTEGERS, shape=_put_shape, sample=_flat_sample(ALL, True))
+def put(x, index, source, *, accumulate: bool = False):
+    """x with the source's elements at ids into x seen as one row."""
+    flat = index_put(x.reshape((-1,)), source.reshape((-1,)), index.reshape((-1,)), dims=(0,), accumulate=accumulate)
+    return flat.reshape(x.shape)
+
+
+@function()
+def take_along_dim(x: Any, indices: Any, dim: int | None = None) -> Any:
+    """``gather`` with x and the ids broadcast together outside ``dim``; without it, both as rows."""
+    x, indices = as_operand(x, "take_along_dim"), as_operand(indices, "take_along_dim")
+    if dim is None:
+        return x.reshape((-1,)).gather(0, indices.reshape((-1,)))
+    if x.ndim != indices.ndim:
+        raise ShapeError(f"take_along_dim takes ids of as many dimensions as {x.spec} but was given {indices.spec}")
+    d = axis(dim, x.ndim, "take_along_dim's dim")
+    lead = [(1 if i == d else n, 1 if i == d else m) for i, (n, m) in enumerate(zip(x.shape, indices.shape))]
+    common = broadcast_shapes(tuple([a for a, _ in lead]), tuple([b for _, b in lead]))
+    if common is None:
+        raise ShapeError(f"take_along_dim takes ids that broadcast with {x.spec} but along dimension {d} and was given {indices.spec}")
+    sizes = [tuple([t.shape[d] if i == d else n for i, n in enumerate(common)]) for t in (x, indices)]
+    return x.expand(sizes[0]).gather(d, indices.expand(sizes[1]))
+
+
+# -- ONNX's own ------------------------------------------------------------------------------------
+
+
+def _gather_nd_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    x, ids, b = specs[0], specs[1], attrs["batch_dims"]
+    if not 0 <= b < max(min(x.ndim, ids.ndim), 1) or x.shape[:b] != ids.shape[:b]:
+        raise ShapeError(f"gather_nd takes operands that agree in their first {b} dimensions but was given {x}, {ids}")
+    if not ids.ndim or not 1 <= ids.shape[-1] <= x.ndim - b:
+        raise ShapeError(f"gather_nd takes from 1 to {x.ndim - b} ids in the last dimension for {x} but was given {ids}")
+    return dict(attrs)
+
+
+def _gather_nd_sample(d: Any) -> Any:
+    shape = [max(n, 1) for n in d.shape(1)]
+    depth = d.int(1, len(shape))
+    lead = d.shape(0, 2)
+    ids = np.stack([d.ids(lead, n, int64, negative=True) for n in shape[:depth]], -1)
+    return [d.array(shape, d.dtype(EVERY)), ids], {}
+
+
+@composite("S, I -> S", S=EVERY, I=INTEGERS, canon=_gather_nd_canon, sample=_gather_nd_sample,
+           shape=lambda x, indices, *, batch_dims: (*indices.shape[:-1], *x.shape[batch_dims + indices.shape[-1] :]))  # fmt: skip
+def gather_nd(x, indices, *, batch_dims: int = 0):
+    """The slices of x at points whose coordinates are the last dimension of the ids (ONNX's GatherND)."""
+    b, depth = batch_dims, indices.shape[-1]
+    ids = [indices.select(-1, i) for i in range(depth)]
+    for i in range(b):
+        n = x.shape[i]
+        ids.insert(i, iota(x, n, dtype=indices.dtype).reshape(tuple([n if j == i else 1 for j in range(indices.ndim - 1)])))
+    return OPS["index"](x, *ids, dims=tuple(range(b + depth)))
+
+
+_ND = {"none": None, "add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
+
+
+def _scatter_nd_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    x, ids, updates = specs
+    if attrs["reduction"] not in _ND:
+        raise DTypeError(f"scatter_nd's reduction is one of {', '.join(_ND)} but {attrs['reduction']!r} was given")
+    if not ids.ndim or not 1 <= ids.shape[-1] <= x.ndim:
+        raise ShapeError(f"scatter_nd takes from 1 to {x.ndim} ids in the last dimension for {x} but was given {ids}")
+    wanted = ids.shape[:-1] + x.shape[ids.shape[-1] :]
+    if updates.shape != wanted:
+        raise ShapeError(f"scatter_nd takes updates of shape {wanted} for {x} at {ids} but was given {updates}")
+    return dict(attrs)
+
+
+def _scatter_nd_sample(d: Any) -> Any:
+    (x, ids), _ = _gather_nd_sample(d)
+    updates = d.array([*ids.shape[:-1], *x.shape[ids.shape[-1] :]], d.dtype([t for t in FLOATS if t.numpy == x.dtype] or FLOATS))
+    return [x.astype(updates.dtype), ids, updates], {"reduction": "add"}
+
+
+@composite("S, I, S -> S", S=EVERY, I=INTEGERS, canon=_scatter_nd_canon, shape=lambda x, i, u, **_: x.shape, sample=_scatter_nd_sample)
+def scatter_nd(x, indices, updates, *, reduction: str = "none"):
+    """x with slices replaced by, or reduced with, updates at points whose coordinates are the last dimension of the ids (ONNX's ScatterND)."""
+    depth = indices.shape[-1]
+    ids, dims = [indices.select(-1, i) for i in range(depth)], tuple(range(depth))
+    if reduction in ("none", "add"):
+        return index_put(x, updates, *ids, dims=dims, accumulate=reduction == "add")
+    rows, at, _, row = _rows(x, ids, dims)
+    flat = rows.reshape((rows.shape[0], -1)) if rows.numel() else rows
+    if not at.numel() or not rows.numel():
+        return OPS["alias"](x)
+    values = updates.reshape((at.numel(), flat.shape[1]))
+    made = scatter_reduce(flat, at.reshape((-1, 1)).expand(values.shape), values, dim=0, reduce=_ND[reduction])
+    return made.reshape(x.shape)
+
+
+# -- classes ---------------------------------------------------------------------------------------
+
+
+def _one_hot_shape(x: Spec, *, num_classes: int) -> tuple[int, ...]:
+    return (*x.shape, num_classes)
+
+
+@composite("I -> int64", I=INTEGERS, method=False, name="one_hot_of", shape=_one_hot_shape,
+           sample=lambda d: (lambda n: ([d.ids(d.shape(0, 3), n)], {"num_classes": n}))(d.size(1)))  # fmt: skip
+def _one_hot_of(x, *, num_classes: int):
+    """One where the class is named along a new last dimension, else zero; ids outside the classes give zeros only."""
+    return x.to(dtype=int64).unsqueeze(-1).eq(iota(x, num_classes)).to(dtype=int64)
+
+
+@function(method=False)
+def one_hot(x: Any, num_classes: int = -1) -> Any:
+    """One where the class is named along a new last dimension, else zero, in int64.
+
+    Without ``num_classes`` there are as many as the largest id needs, whose value must then be known.
+    Raises DimError for ids outside the classes (which in a captured function give zeros only).
+    """
+    x = as_operand(x, "one_hot")
+    traced = x.backend.name == "trace"
+    if num_classes < 0 or not traced:
+        values = known(x, "one_hot without num_classes", "pass num_classes")
+        if num_classes < 0 and not values.size:
+            raise ShapeError(f"one_hot needs num_classes where there is no id, as in {x.spec}")
+        num_classes = int(values.max()) + 1 if num_classes < 0 else num_classes
+        if values.size and (values.min() < 0 or values.max() >= num_classes):
+            bad = values.min() if values.min() < 0 else values.max()
+            raise DimError(f"one_hot was given the id {bad}; ids are from 0 to {num_classes - 1}")
+    return OPS["one_hot_of"](x, num_classes=num_classes)
