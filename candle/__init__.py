@@ -2,30 +2,79 @@
 
 from __future__ import annotations
 
-from . import ops as _ops_loaded  # noqa: F401  (declares the table)
+import importlib as _importlib
+from typing import Any as _Any
+
+from . import ops as _table  # declares the table
 from . import create as _create
-from . import device as _device_module
+from . import device as device_module
 from . import dtype as _dtype
 from . import errors as _errors
 from . import grad as _grad
+from . import random as _random
+from . import compile as _compile
 from .backend import Backend, Device
-from .op import FUNCTIONS, OPS, ZERO, Op, Spec, composite, primitive
-from .tensor import Tensor, attach, attach_operators, enable_grad, in_place, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from .graph import Graph, capture
+from .op import FUNCTIONS, OPS, ZERO, Op, Spec, composite, function, primitive
+from .tensor import Tensor, attach, attach_functions, attach_operators, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 
 __version__ = "0.1.0"
 
 for _op in OPS.values():
     attach(_op)
-for _name, _function in FUNCTIONS.items():
-    _form = _function.__dict__.get("method")
-    if _form and (_name in OPS or not hasattr(Tensor, _name)):
-        setattr(Tensor, _name, _form if callable(_form) else _function)
-        if (_name in OPS or "alias" in _function.__dict__) and not hasattr(Tensor, _name + "_"):
-            setattr(Tensor, _name + "_", in_place(_name))
+attach_functions(FUNCTIONS)
 attach_operators()
 
-globals().update({_n: _o for _n, _o in {**OPS, **FUNCTIONS}.items() if _n.isidentifier()})
-globals().update({_n: getattr(_create, _n) for _n in _create.__all__})
-globals().update({_n: getattr(_grad, _n) for _n in _grad.__all__})
-globals().update({_n: getattr(_errors, _n) for _n in _errors.__all__})
-globals().update({_d.name: _d for _d in _dtype.EVERY})
+_public: dict[str, _Any] = {**OPS, **FUNCTIONS}
+for _module in (_create, _random, _grad, _errors, device_module, _compile):
+    _public.update({_name: getattr(_module, _name) for _name in _module.__all__})
+for _d in _dtype.EVERY:
+    _public[_d.name] = _d
+for _alias, _d in _dtype._ALIASES.items():
+    _public.setdefault(_alias, _d)
+for _name in ("DType", "as_dtype", "can_cast", "finfo", "get_default_dtype", "iinfo", "promote_types", "result_type", "set_default_dtype"):
+    _public[_name] = getattr(_dtype, _name)
+globals().update({_name: _value for _name, _value in _public.items() if _name.isidentifier() and not _name.startswith("_")})
+dtype = _dtype
+
+# What is imported when it is first used: a submodule, or "module:name".
+_LAZY = {
+    "array_api": "array_api",
+    "fft": "fft",
+    "formats": "formats",
+    "hookimpl": "plugins:hookimpl",
+    "inspect": "formats:inspect",
+    "linalg": "linalg",
+    "load": "formats:load",
+    "models": "models",
+    "nn": "nn",
+    "optim": "optim",
+    "plugins": "plugins",
+    "save": "formats:save",
+    "set_printoptions": "display:set_printoptions",
+    "testing": "testing",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    where = _LAZY.get(name)
+    if where is None:
+        from .plugins import load_ops
+
+        load_ops()
+        if name in OPS:
+            return OPS[name]
+        import difflib
+
+        near = difflib.get_close_matches(name, [*_public, *_LAZY], 1)
+        raise AttributeError(f"candle has no {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    module, _, attribute = where.partition(":")
+    found = _importlib.import_module(f".{module}", __name__)
+    if attribute:
+        found = getattr(found, attribute)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

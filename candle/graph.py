@@ -746,18 +746,25 @@ def trace_function(
 
 
 def capture(
-    fn: Callable[..., Any], *args: Any, target: Any = None, names: Sequence[str] | None = None, **kwargs: Any
-) -> Graph:
+    fn: Callable[..., Any], *args: Any, target: Any = None, names: Sequence[str] | None = None, fold: bool = True, **kwargs: Any
+) -> Any:
     """Run a function on stand-ins and return the graph of what it did.
 
     A ``Spec`` (or a tensor, of which only the spec is taken) among the arguments becomes an input; anything else is passed
     as it is.  Tensors that the function reaches otherwise (weights, buffers, caches) become named states, and those it gives
     another value are written back.  Without ``target`` composites stay whole; with one, the graph is in ops it has kernels for.
+    A Spec may name sizes, ``Spec(("batch", 128), float32)``: the result is then a ``SymbolicGraph``, for every batch.
     Raises CaptureError where the function looks at values or a shape depends on them.
     """
     from .device import resolve
 
+    from .symbolic import _symbols, capture_symbolic
+
     backend = None if target is None else resolve(target)
+    if _symbols([list(args), dict(kwargs)]):
+        if backend is not None:
+            raise CaptureError("a graph with named sizes has no target; bind it to sizes and lower that graph")
+        return capture_symbolic(fn, args, kwargs)
     found: list[str] = []
     try:
         parameters = list(inspect.signature(fn).parameters)
@@ -783,7 +790,7 @@ def capture(
         if name in found[:n]:
             found[n] = f"{name}{n}"
     captured = trace_function(fn, given, given_kw, backend, backend is None, found)
-    return captured.graph.folded()
+    return captured.graph.folded() if fold else captured.graph.pruned()
 
 
 _ = Iterable

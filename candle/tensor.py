@@ -916,6 +916,16 @@ def attach(op: Op) -> None:
             setattr(Tensor, op.name + "_", in_place(op.name))
 
 
+def attach_functions(functions: dict[str, Callable[..., Any]]) -> None:
+    """Make functions of the table methods of Tensor, where they are meant to be."""
+    for name, fn in functions.items():
+        form = fn.__dict__.get("method")
+        if form and (name in OPS or not hasattr(Tensor, name)):
+            setattr(Tensor, name, form if callable(form) else fn)
+            if (name in OPS or "alias" in fn.__dict__) and not hasattr(Tensor, name + "_"):
+                setattr(Tensor, name + "_", in_place(name))
+
+
 def attach_operators() -> None:
     """Python's operators, from the ops of the table."""
     for name, short in _OPERATORS.items():
