@@ -225,7 +225,7 @@ def _two_dims_sample(d: Any) -> Any:
 @moved(canon=_transpose_canon, shape=lambda x, *, dim0, dim1: [x.shape[i] for i in _order(x, dim0, dim1)], sample=_two_dims_sample)
 def transpose(x, *, dim0: int, dim1: int):
     """Two dimensions exchanged."""
-    return x.permute(tuple(_order(x.spec, dim0, dim1)))
+    return x.permute(tuple(_order(x.spec, dim0, dim1))) if x.ndim else OPS["alias"](x)
 
 
 another_name(transpose, "swapaxes", "swapdims")
@@ -538,7 +538,7 @@ def _pad_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any
     for i in range(len(pads) // 2):
         d = x.ndim - 1 - i
         n, lo, hi = x.shape[d], pads[2 * i], pads[2 * i + 1]
-        limit = {"constant": None, "reflect": n - 1, "replicate": None if n else 0, "circular": n}[mode]
+        limit = {"constant": None, "reflect": n - 1, "replicate": None if n else 0, "circular": n + min(lo, 0) + min(hi, 0)}[mode]
         if limit is not None and max(lo, hi) > max(limit, 0):
             raise ShapeError(f"pad cannot {mode} {max(lo, hi)} elements of dimension {d} of {x}; at most {max(limit, 0)}")
         if n + lo + hi < 0 or -lo > n or -hi > n:
@@ -559,7 +559,7 @@ def _pad_sides(ndim: int, pad: Ints) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _pad_sample(d: Any) -> Any:
     shape = d.shape(1)
     mode = d.one(["constant", "reflect", "replicate", "circular"])
-    limits = [{"constant": 3, "reflect": n - 1, "replicate": 3 if n else 0, "circular": n}[mode] for n in reversed(shape)]
+    limits = [{"constant": 3, "reflect": n - 1, "replicate": 3 if n else 0, "circular": n - n // 2 * 2}[mode] for n in reversed(shape)]
     pads = [d.int(-(n // 2), max(0, min(3, m))) for n, m in zip(reversed(shape), limits) for _ in range(2)]
     return [d.array(shape, d.dtype(EVERY))], {"pad": tuple(pads), "mode": mode, "value": d.int(0, 3) if mode == "constant" else None}
 
@@ -584,6 +584,9 @@ def pad(x, *, pad: Ints, mode: str = "constant", value: Any = None):
 
 def _wrapped(x: Any, d: int, before: int, after: int, mode: str) -> Any:
     """x with elements of its own before and after along one dimension."""
+    if mode == "circular" and min(before, after) < 0:
+        x = x.narrow(d, max(-before, 0), x.shape[d] + min(before, 0) + min(after, 0))
+        before, after = max(before, 0), max(after, 0)
     n = x.shape[d]
     parts = [x]
     if mode == "reflect":
@@ -1401,7 +1404,7 @@ def _bitcast_shape(x: Spec, *, dtype: Any) -> tuple[int, ...]:
     return (*x.shape[:-1], n // b)
 
 
-_WHOLE = tuple([d for d in EVERY if d.kind != "b" and not d.name.startswith(("int4", "uint4", "int2", "uint2", "float4", "float6"))])
+_WHOLE = tuple([d for d in EVERY if d.kind != "b" and not d.name.startswith(("int4", "uint4", "int2", "uint2", "float4_", "float6_"))])
 
 
 def _bitcast_sample(d: Any) -> Any:
@@ -1414,5 +1417,6 @@ def bitcast(x, *, dtype: DType):
     """The same bytes, in the machine's order, read as another dtype; the last dimension grows or shrinks to fit."""
     if dtype not in _WHOLE:
         raise DTypeError(f"view reads bytes as a dtype of whole bytes but {dtype} was given")
-    x = np.ascontiguousarray(x).reshape(x.shape)
-    return x.view(dtype.numpy) if x.size or x.ndim else x.astype(dtype.numpy)
+    if not x.size:
+        return np.zeros(_bitcast_shape(Spec(x.shape, as_dtype(x.dtype)), dtype=dtype), dtype.numpy)
+    return np.ascontiguousarray(x).reshape(x.shape).view(dtype.numpy)
