@@ -24,9 +24,13 @@ def candle_loaders() -> dict[str, str]:
 
 @hookimpl
 def candle_models() -> dict[str, str]:
-    """One file is one architecture; its name is the ``model_type`` of a config.json."""
-    folder = Path(__file__).parent / "models"
-    return {p.stem: f"candle.models.{p.stem}" for p in sorted(folder.glob("*.py")) if not p.stem.startswith("_")}
+    """A file that defines the class of its own name is an architecture: ``bert.py`` has ``class Bert``."""
+    found = {}
+    for path in sorted((Path(__file__).parent / "models").glob("*.py")):
+        name = "".join(word.capitalize() for word in path.stem.split("_"))
+        if f"\nclass {name}(" in path.read_text(encoding="utf-8"):
+            found[path.stem] = f"candle.models.{path.stem}:{name}"
+    return found
 
 
 @hookimpl
