@@ -14,7 +14,7 @@ _MEMORY = "import {module}, resource; print(resource.getrusage(resource.RUSAGE_S
 
 
 def _ask(program: str) -> float:
-    env = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
+    env = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONDONTWRITEBYTECODE")}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env)
     return float(done.stdout)
 

@@ -211,6 +211,18 @@ def freeze(value: Any) -> Any:
 # -- ops -------------------------------------------------------------------------------------------
 
 
+def _positional(fn: Callable[..., Any]) -> list[str]:
+    """The names of a function's positional parameters; read off its code, for ``inspect.signature`` is slow to start with."""
+    code = getattr(fn, "__code__", None)
+    if code is None:
+        return [p.name for p in inspect.signature(fn).parameters.values() if p.kind <= p.VAR_POSITIONAL]
+    names = list(code.co_varnames[: code.co_argcount])
+    if code.co_flags & inspect.CO_VARARGS:
+        names.append(code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
+    return names
+
+
+
 def ZERO(*args: Any, **attrs: Any) -> None:
     """The gradient of what is constant almost everywhere: zeros."""
 
@@ -274,27 +286,25 @@ class Op:
         return inspect.getdoc(self.fn) or ""
 
     @cached_property
-    def _parameters(self) -> list[inspect.Parameter]:
-        return list(inspect.signature(self.fn).parameters.values())
-
-    @cached_property
     def operands(self) -> tuple[str, ...]:
         """The operands' names."""
-        return tuple(p.name.rstrip("_") for p in self._parameters if p.kind is not p.KEYWORD_ONLY)
+        return tuple([n.rstrip("_") for n in _positional(self.fn)])
 
     @cached_property
     def attrs(self) -> dict[str, Any]:
         """Each attribute's name and default (``inspect.Parameter.empty`` where it must be given)."""
-        return {p.name: p.default for p in self._parameters if p.kind is p.KEYWORD_ONLY}
+        code, defaults = self.fn.__code__, self.fn.__kwdefaults__ or {}
+        names = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        return {n: defaults.get(n, inspect.Parameter.empty) for n in names}
 
     @cached_property
     def _annotations(self) -> dict[str, str]:
-        notes = {}
-        for p in self._parameters:
-            if p.kind is p.KEYWORD_ONLY:
-                note = p.annotation if isinstance(p.annotation, str) else getattr(p.annotation, "__name__", "Any")
-                notes[p.name] = "Any" if p.annotation is p.empty else note.split("|")[0].strip()
-        return notes
+        found = {}
+        for name in self.attrs:
+            note = self.fn.__annotations__.get(name, "Any")
+            text = note if isinstance(note, str) else getattr(note, "__name__", "Any")
+            found[name] = text.split("|")[0].strip()
+        return found
 
     @cached_property
     def inputs(self) -> tuple[Operand, ...]:
@@ -465,7 +475,7 @@ class Op:
         n = len(self.operands)
         ins, outs = [False] * n, False
         for f in functions:
-            names = [p.name for p in inspect.signature(f).parameters.values() if p.kind <= p.VAR_POSITIONAL]
+            names = _positional(f)
             names += [names[-1]] * (n + 2 - len(names))
             outs |= not names[1].startswith("_")
             for at in range(n):
