@@ -135,13 +135,13 @@ def _part(x: Any, axis: int, start: int, count: int, step: int) -> Any:
 
 def margined(x: Any, pads: Sequence[tuple[int, int]], value: Any = 0) -> Any:
     """x with margins at its last dimensions, cropped where they are negative, in terms of ops."""
-    lead = x.ndim - len(pads)
-    if any(a < 0 or b < 0 for a, b in pads):
-        starts = [0] * lead + [max(0, -a) for a, _ in pads]
-        stops = [*x.shape[:lead], *[m + min(0, b) for m, (_, b) in zip(x.shape[lead:], pads)]]
-        x = x.slice(tuple(starts), tuple(stops), (1,) * x.ndim)
+    pads = [(0, 0)] * (x.ndim - len(pads)) + list(pads)
     if any(a > 0 or b > 0 for a, b in pads):
-        x = x.pad(tuple([max(0, p) for pair in reversed(list(pads)) for p in pair]), "constant", value)
+        lo, hi = tuple([max(0, a) for a, _ in pads]), tuple([max(0, b) for _, b in pads])
+        x = OPS["constant_pad"](x, lo=lo, hi=hi, value=value)
+    if any(a < 0 or b < 0 for a, b in pads):
+        starts, stops = [max(0, -a) for a, _ in pads], [m + min(0, b) for m, (_, b) in zip(x.shape, pads)]
+        x = x.slice(tuple(starts), tuple(stops))
     return x
 
 
