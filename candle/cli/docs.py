@@ -1,0 +1,89 @@
+"""Write what is derived from the op table: docs/ops.md and the type stubs.  ``python -m candle.cli.docs [--check]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..op import OPS, Op
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def kind(op: Op) -> str:
+    """Whether an op is required of every backend, another primitive, or a composite."""
+    return "composite" if op.composite else "required" if op.required else "primitive"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _gradient(op: Op) -> str:
+    from ..op import ZERO
+
+    if op.vjp is not None:
+        given = op.vjp if isinstance(op.vjp, tuple) else (op.vjp,)
+        return "zero" if all(v is ZERO or v is None for v in given) and any(v is ZERO for v in given) else "own"
+    return "by expansion" if op.composite else "-"
+
+
+def _on(backend: Any, op: Op) -> str:
+    if op.name in backend.kernels:
+        return "kernel"
+    return "expands" if op.composite or op.expand is not None else "-"
+
+
+def ops_markdown(devices: list[str]) -> str:
+    """The table of all ops, with a column for each device."""
+    from ..device import resolve
+    from ..plugins import load_ops
+
+    load_ops()
+    backends = [resolve(d) for d in devices]
+    own = [op for op in OPS.values() if op.fn.__module__.startswith("candle.")]
+    count = {k: sum(1 for op in own if kind(op) == k) for k in ("required", "primitive", "composite")}
+    lines = [
+        "# The operations", "",
+        "Made by `make docs` from the op table; do not edit. An op is *required* of every backend, another *primitive* (a backend may",
+        "lack a kernel: then it expands, where it can), or a *composite* of other ops (a backend may have a fused kernel for it).", "",
+        f"{len(own)} ops: {count['required']} required, {count['primitive']} other primitives, {count['composite']} composites. "
+        f"Columns: {', '.join(f'`{d}`' for d in devices)}.", "",
+    ]  # fmt: skip
+    for group in sorted({op.group for op in own}):
+        head = ["op", "signature", "kind", "gradient", *devices, ""]
+        lines += [f"## {group}", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+        for op in sorted((op for op in own if op.group == group), key=lambda op: op.name):
+            cells = [f"`{op.torchlike}`", f"`{op.signature}`", kind(op), _gradient(op), *(_on(b, op) for b in backends)]
+            lines.append("| " + " | ".join(map(_cell, [*cells, op.doc.partition("\n")[0]])) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def documents() -> dict[Path, str]:
+    """Every generated file and what should be in it."""
+    from . import stubs
+
+    return {
+        ROOT / "docs/ops.md": ops_markdown(["numpy"]),
+        ROOT / "candle/__init__.pyi": stubs.namespace(),
+        ROOT / "candle/_methods.pyi": stubs.methods(),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m candle.cli.docs", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is not as it should be")
+    args = parser.parse_args(argv)
+    stale = [p for p, text in documents().items() if not p.exists() or p.read_text(encoding="utf-8") != text]
+    for path in stale:
+        print(f"{'stale' if args.check else 'wrote'} {path.relative_to(ROOT)}")
+        if not args.check:
+            path.write_text(documents()[path], encoding="utf-8")
+    return 1 if stale and args.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

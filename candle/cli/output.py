@@ -1,0 +1,31 @@
+"""What subcommands print: JSON for programs, aligned columns for people."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any, Iterable, Sequence
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def columns(rows: Iterable[Sequence[Any]], head: Sequence[str]) -> str:
+    """Rows under a heading, each column as wide as its longest cell; the last is not padded."""
+    cells = [[str(c) for c in head], *([str(c) for c in r] for r in rows)]
+    widths = [max(len(r[i]) for r in cells) for i in range(len(head) - 1)]
+    return "\n".join("  ".join([*(c.ljust(w) for c, w in zip(r, widths)), r[-1]]).rstrip() for r in cells)
+
+
+def size(n: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n < 1024:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1024
+    return f"{n:.1f} TiB"
