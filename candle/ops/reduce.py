@@ -514,13 +514,13 @@ def cummin(x, *, dim: Dim):
 
 
 def _logcumsumexp_vjp(g: Any, y: Any, x: Any, dim: int) -> Any:
-    """Gradients above and below zero are summed apart, each in logarithms."""
-
-    def part(h: Any) -> Any:
-        size = where(h > 0, where(h > 0, h, 1).log(), -math.inf)
-        return ((size - y).flip(dim).logcumsumexp(dim).flip(dim) + x).exp()
-
-    return part(g) - part(-g)
+    """x[k] has its gradient from all y[i] behind, in the share exp(x[k] - y[i]); y never falls, so no exponential exceeds 1."""
+    n = x.shape[dim]
+    if x.spec.size == 0:
+        return x.zeros_like()
+    base = where(y == -math.inf, 0, y)
+    following = OPS["cat"](base.narrow(dim, 1, n - 1), base.narrow(dim, n - 1, 1), dim=dim)
+    return (x - base).exp() * _from_behind((y - following).exp(), g, dim)
 
 
 @primitive("T -> T", FLOATS, shape=_same, sample=_cumulative_sample(FLOATS), vjp=(_logcumsumexp_vjp,), terms=_length, ulps=16,
