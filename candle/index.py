@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from . import dtype as dt
 from .errors import DimError, DTypeError, ShapeError
 from .op import OPS, broadcast_shapes
 from .tensor import Tensor, run
@@ -21,13 +20,27 @@ class _Key:
     """An index taken apart.
 
     First ``slices``, one for each dimension of x, where an integer is a slice of length one; then ``shape``, without
-    the integers' dimensions and with the new ones; then ``ids``, (dimension, tensor) pairs that pick positions.
+    the integers' dimensions and with the new ones; then ``ids``, (dimension, tensor) pairs that pick positions: integers
+    for one dimension, or a mask over several.
     """
 
-    __slots__ = ("ids", "mask", "shape", "slices", "text")
+    __slots__ = ("ids", "shape", "slices")
 
-    def __init__(self, slices: tuple[slice, ...], shape: tuple[int, ...], ids: list[tuple[int, Tensor]], mask: Any) -> None:
-        self.slices, self.shape, self.ids, self.mask = slices, shape, ids, mask
+    def __init__(self, slices: tuple[slice, ...], shape: tuple[int, ...], ids: list[tuple[int, Tensor]]) -> None:
+        self.slices, self.shape, self.ids = slices, shape, ids
+
+    @property
+    def whole(self) -> bool:
+        """Whether the slices take every element in its order."""
+        return all(s == _FULL or s == slice(None, None, 1) for s in self.slices)
+
+    def lengths(self, x: Tensor) -> tuple[int, ...]:
+        """How much of each dimension of x the slices take."""
+        return tuple([len(range(*s.indices(n))) for s, n in zip(self.slices, x.shape)])
+
+    def attrs(self) -> dict[str, Any]:
+        """The slices as the op ``slice`` has them."""
+        return {k + "s": tuple([getattr(s, k) for s in self.slices]) for k in ("start", "stop", "step")}
 
 
 def _part(x: Tensor, part: Any) -> Any:
@@ -82,15 +95,11 @@ def _parsed(x: Tensor, key: Any) -> _Key:
     if used > x.ndim:
         raise DimError(f"{used} dimensions were indexed but {x.spec} has {x.ndim}")
     rest = [_FULL] * (x.ndim - used)
-    if Ellipsis in [p if p is Ellipsis else None for p in parts]:
-        at = next(i for i, p in enumerate(parts) if p is Ellipsis)
-        parts[at : at + 1] = rest
-    else:
-        parts += rest
+    at = next((i for i, p in enumerate(parts) if p is Ellipsis), len(parts))
+    parts[at : at + 1] = rest
     slices: list[slice] = []
     shape: list[int] = []
     ids: list[tuple[int, Tensor]] = []
-    masks: list[tuple[int, Tensor]] = []
     for part in parts:
         dim = len(slices)
         if part is None:
@@ -115,7 +124,6 @@ def _parsed(x: Tensor, key: Any) -> _Key:
         elif part.dtype.kind == "b":
             if part.shape != x.shape[dim : dim + part.ndim]:
                 raise DimError(f"a mask has the shape of the dimensions it indexes, {x.shape[dim : dim + part.ndim]}, but was given {part.spec}")
-            masks.append((len(shape), part))
             for n in part.shape:
                 slices.append(_FULL)
                 shape.append(n)
@@ -124,7 +132,7 @@ def _parsed(x: Tensor, key: Any) -> _Key:
             slices.append(_FULL)
             ids.append((len(shape), part))
             shape.append(x.shape[dim])
-    return _Key(tuple(slices), tuple(shape), ids, masks)
+    return _Key(tuple(slices), tuple(shape), ids)
 
 
 def _ids(x: Tensor, array: np.ndarray[Any, Any]) -> Tensor:
@@ -136,9 +144,8 @@ def _ids(x: Tensor, array: np.ndarray[Any, Any]) -> Tensor:
 def _cut(x: Tensor, key: _Key) -> Tensor:
     """The slices and new dimensions of a key."""
     y = x
-    if any(s != _FULL for s in key.slices):
-        starts, stops, steps = zip(*[(s.start, s.stop, s.step) for s in key.slices])
-        y = run(OPS["slice"], (x,), {"starts": starts, "stops": stops, "steps": steps})
+    if not key.whole:
+        y = run(OPS["slice"], (x,), key.attrs())
     return y if y.shape == key.shape else y.reshape(key.shape)
 
 
@@ -188,16 +195,15 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
         value = value.to(dtype=x.dtype)
     parsed = _parsed(x, key)
     if parsed.ids:
-        return _put(x, parsed, value, key)
-    lengths = tuple([len(range(*s.indices(n))) for s, n in zip(parsed.slices, x.shape)])
+        return _put(x, parsed, value)
     v = _fitted(value, parsed.shape, x)
-    if lengths == x.shape and all(s.step in (None, 1) for s in parsed.slices):
+    lengths = parsed.lengths(x)
+    if lengths == x.shape and x.node is None and all(s.step in (None, 1) for s in parsed.slices):
         v = v if v.shape == parsed.shape else v.expand(parsed.shape)
         return v if v.shape == x.shape else v.reshape(x.shape)
     if v.ndim:  # the same places, said in x's own dimensions
         v = (v if v.shape == parsed.shape else v.expand(parsed.shape)).reshape(lengths)
-    starts, stops, steps = zip(*[(s.start, s.stop, s.step) for s in parsed.slices])
-    return run(OPS["slice_set"], (x, v), {"starts": starts, "stops": stops, "steps": steps})
+    return run(OPS["slice_set"], (x, v), parsed.attrs())
 
 
 def _fitted(v: Tensor, shape: tuple[int, ...], x: Tensor) -> Tensor:
@@ -211,7 +217,7 @@ def _fitted(v: Tensor, shape: tuple[int, ...], x: Tensor) -> Tensor:
     return v
 
 
-def _put(x: Tensor, parsed: _Key, v: Tensor, key: Any) -> Tensor:
+def _put(x: Tensor, parsed: _Key, v: Tensor) -> Tensor:
     y = _cut(x, parsed)
     filled = _masked(y, parsed, v)
     if filled is None:
@@ -227,12 +233,9 @@ def _put(x: Tensor, parsed: _Key, v: Tensor, key: Any) -> Tensor:
             filled = _index_put(y, v, [t for _, t in ids], tuple([d for d, _ in ids]))
     if y is x:
         return filled
-    lengths = tuple([len(range(*s.indices(n))) for s, n in zip(parsed.slices, x.shape)])
+    lengths = parsed.lengths(x)
     filled = filled if filled.shape == lengths else filled.reshape(lengths)
-    if lengths == x.shape and all(s.step in (None, 1) for s in parsed.slices):
-        return filled
-    starts, stops, steps = zip(*[(s.start, s.stop, s.step) for s in parsed.slices])
-    return run(OPS["slice_set"], (x, filled), {"starts": starts, "stops": stops, "steps": steps})
+    return filled if parsed.whole else run(OPS["slice_set"], (x, filled), parsed.attrs())
 
 
 def _index_put(x: Tensor, v: Tensor, ids: list[Tensor], dims: tuple[int, ...]) -> Tensor:

@@ -41,12 +41,12 @@ def _filtered(at: np.ndarray[Any, Any], size: int, mode: str, a: float, shrink: 
     start = floor(-_FILTERS[mode] / scale) + 1
     index = np.floor(at).astype(np.int64)[:, None] + np.arange(start, 2 - start)
     weight = {"linear": _triangle, "cubic": _cubic}[mode]((index - at[:, None]) * scale, a)
-    inside = (index >= 0) & (index < size)
     if exclude:
-        weight = np.where(inside, weight, 0.0)
+        weight = np.where((index >= 0) & (index < size), weight, 0.0)
     if exclude or shrink is not None:
         weight = weight / weight.sum(1, keepdims=True)
-    index = np.where(inside | (not exclude), np.clip(index, 0, max(0, size - 1)), -1)
+    taken = weight != 0 if exclude or shrink is not None else True
+    index = np.where(taken, np.clip(index, 0, max(0, size - 1)), -1)
     used = (weight != 0).any(0)
     return (index, weight) if used.all() or not used.any() else (index[:, used], weight[:, used])
 
@@ -95,6 +95,8 @@ def _torch_table(new: int, size: int, scale: float | None, mode: str, align: boo
     if align:
         step = (size - 1) / (new - 1) if new > 1 else 0.0
     i = np.arange(new)
+    if new == size and not antialias:  # whatever the factor
+        return i[:, None], None
     if mode.startswith("nearest"):
         kind = np.float64 if double else np.float32
         step = kind(1) / kind(scale) if scale else kind(size) / kind(max(1, new))
