@@ -48,41 +48,49 @@ Lazy = Any  # a value, or "module:name"
 @hookspec
 def candle_backends() -> Mapping[str, Lazy]:
     """Devices: name -> ``factory() -> Backend``, or ``factory(index)`` where there are several."""
+    return {}
 
 
 @hookspec
 def candle_kernels(backend: str) -> Mapping[str, Lazy]:
     """Kernels for somebody else's backend: op name -> ``kernel(out, *data, **attrs)``.  They win over its own."""
+    return {}
 
 
 @hookspec
 def candle_ops() -> Mapping[str, Lazy]:
     """Custom ops: name -> an ``Op`` made with ``candle.primitive`` or ``candle.composite``."""
+    return {}
 
 
 @hookspec
 def candle_loaders() -> Mapping[str, Lazy]:
     """File formats: name -> a module or object with ``suffixes``, ``matches``, ``load`` and, if it can write, ``save``."""
+    return {}
 
 
 @hookspec
 def candle_models() -> Mapping[str, Lazy]:
     """Model architectures: ``model_type`` of a config.json -> a module or object that builds the model."""
+    return {}
 
 
 @hookspec
 def candle_datasets() -> Mapping[str, Lazy]:
     """Datasets: name -> ``factory(**options)``, which returns the dataset."""
+    return {}
 
 
 @hookspec
 def candle_communicators() -> Mapping[str, Lazy]:
     """Ways for processes to exchange tensors: name -> ``factory(rank, size, **options)``."""
+    return {}
 
 
 @hookspec
 def candle_commands() -> Mapping[str, Lazy]:
     """Subcommands of ``candle``: name -> a module or object with ``help``, ``configure(parser)`` and ``run(args) -> int``."""
+    return {}
 
 
 HOOKS: tuple[str, ...] = tuple(n for n in dir() if n.startswith("candle_"))
@@ -152,7 +160,7 @@ def _installed() -> list[Plugin]:
     found = [builtin]
     for point in sorted(metadata.entry_points(group="candle"), key=lambda p: (p.name, p.value)):
         dist = point.dist
-        package, version = (dist.name, dist.version) if dist is not None else ("", "")
+        package, version = (str(dist.name), str(dist.version)) if dist is not None else ("", "")
         if point.value == builtin.module:
             builtin.package, builtin.version = package, version
         elif not any(p.name == point.name and p.module == point.value for p in found):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import Any, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from . import op as _op
 from .dtype import DType, as_dtype
 from .errors import CaptureError, DeviceError, DTypeError, GradientError, KernelError, ShapeError
 from .op import OPS, Op, Spec
+
+if TYPE_CHECKING:  # the methods that are attached from the op table, for type checkers only
+    from ._methods import TensorMethods
+else:
+    TensorMethods = object
 
 __all__ = ["Tensor", "apply", "enable_grad", "inference_mode", "is_grad_enabled", "no_grad", "set_grad_enabled"]
 
@@ -54,6 +59,7 @@ class Pick:
 class _Mode(threading.local):
     grad = True
     traces: tuple[Any, ...] = ()
+    donated: Any = None  # the tensor that is about to be given the result: its storage may be written over
 
 
 _mode = _Mode()
@@ -285,6 +291,8 @@ def run(op: Op, operands: Sequence[Any], attrs: dict[str, Any], backend: Any = N
             made = body(*operands, **plan.attrs)
         data = made.value if plan.single else tuple([m.value for m in made])
     else:
+        if op.into is not None and not tracked and operands[0] is _mode.donated and trace is None:
+            kernel = backend.writer(op, operands[0]) or kernel
         data = kernel(plan.out, *[None if x is None else x.value for x in operands], **plan.attrs)
     if not tracked:
         if plan.single:
@@ -404,11 +412,26 @@ def _method(op: Op) -> Callable[..., Any]:
     return method
 
 
+class donating:
+    """Within it an op that gives a tensor another value may write over the old one, if nothing else holds that."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __enter__(self) -> None:
+        self.before, _mode.donated = _mode.donated, self.x
+
+    def __exit__(self, *_: Any) -> None:
+        _mode.donated = self.before
+
+
 def in_place(name: str) -> Callable[..., Any]:
     """``x.name_(...)``: give x the result of ``x.name(...)``, in x's own shape and dtype."""
 
     def method(self: Any, *args: Any, **attrs: Any) -> Any:
-        return self._assign(getattr(self, name)(*args, **attrs), name + "_")
+        with donating(self):
+            new = getattr(self, name)(*args, **attrs)
+        return self._assign(new, name + "_")
 
     method.__name__ = name + "_"
     method.__doc__ = f"Give the tensor the values of ``{name}``; its shape and dtype stay."
@@ -418,7 +441,7 @@ def in_place(name: str) -> Callable[..., Any]:
 # -- the tensor ------------------------------------------------------------------------------------
 
 
-class Tensor:
+class Tensor(TensorMethods):
     """An array of one dtype on some device, with the means to find its gradient.
 
     A Tensor is a name for a value.  The value never changes; ``x[i] = v``, ``x += y`` and ``x.add_(y)`` give the name
@@ -766,7 +789,8 @@ class Tensor:
             )
         if self.node is not None and _mode.grad and isinstance(self.node, Leaf):
             raise GradientError("assignment into a leaf that requires its gradient; do it under candle.no_grad()")
-        new = setitem(self, key, value)
+        with donating(self):
+            new = setitem(self, key, value)
         self._rebind(new, keep_node=isinstance(self.node, Leaf) and not _mode.grad)
 
     # -- devices and dtypes -------------------------------------------------------------------------
