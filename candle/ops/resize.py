@@ -89,20 +89,23 @@ def _resize_table(new: int, size: int, scale: float, mode: str, coordinates: str
 
 
 @lru_cache(512)
-def _torch_table(new: int, size: int, scale: float | None, mode: str, align: bool, antialias: bool, double: bool) -> Table:
-    """The table of PyTorch's interpolate along one dimension; nearest places are found in PyTorch's precision."""
+def _torch_table(new: int, size: int, scale: float | None, mode: str, align: bool, antialias: bool, double: bool, copies: bool) -> Table:
+    """The table of PyTorch's interpolate along one dimension; nearest places are found in PyTorch's precision.
+
+    ``copies``: a dimension that keeps its size keeps its elements, whatever the factor.
+    """
     step = 1 / scale if scale else size / max(1, new)
     if align:
         step = (size - 1) / (new - 1) if new > 1 else 0.0
     i = np.arange(new)
-    if new == size and not antialias:  # whatever the factor
+    if new == size and copies:
         return i[:, None], None
     if mode.startswith("nearest"):
         kind = np.float64 if double else np.float32
         step = kind(1) / kind(scale) if scale else kind(size) / kind(max(1, new))
         at = (i.astype(kind) + kind(0.5 if mode == "nearest-exact" else 0)) * step
         return np.minimum(np.floor(at.astype(np.float32)), size - 1).astype(np.int64)[:, None], None
-    at = i * step if align else (i + 0.5) * step - 0.5
+    at = i * step if align and not antialias else (i + 0.5) * step - 0.5
     if antialias:
         return _filtered(at, size, mode, -0.5, 1 / step if step else 1.0, True)
     return _filtered(at, size, mode, -0.75, None, False)
@@ -210,8 +213,9 @@ def interpolate(x, *, size: Any = None, scale_factor: Any = None, mode: str = "n
             return _adaptive_average(x, size)
         scales = scale_factor or (None,) * len(size)
         double = x.dtype.name == "float64"
+        copies = not antialias and (filtering == "linear" or (mode == "nearest" and len(size) == 2))
         for axis, (new, scale) in enumerate(zip(size, scales), 2):
-            x = _taken(x, axis, _torch_table(new, x.shape[axis], scale, filtering, bool(align_corners), antialias, double))
+            x = _taken(x, axis, _torch_table(new, x.shape[axis], scale, filtering, bool(align_corners), antialias, double, copies))
         return x
 
     return _resampled(x, "interpolation", not mode.startswith("nearest"), resized)
