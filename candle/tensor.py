@@ -377,19 +377,26 @@ def _binary(op: Op, swap: bool = False) -> Callable[[Any, Any], Any]:
     vjp = op.vjp is not None
 
     def method(self: Any, other: Any) -> Any:
-        if isinstance(other, Tensor):
-            backend = self.backend
+        backend, kind = self.backend, other.__class__
+        if kind is float or kind is int:
+            plan = backend.plans.get((op, self.spec, kind))
+            if plan is None or _tracing or plan.kernel is None or plan.casts[0] is not None:
+                return run(op, (self, other), {})
+            other = _scalar(other, plan.casts[1], backend)
+        elif isinstance(other, Tensor):
             plan = backend.plans.get((op, self.spec, other.spec))
-            if plan is not None and backend is other.backend and not _tracing and plan.kernel is not None and plan.casts is None:
-                a, b = self.value, other.value
-                data = plan.kernel(plan.out, a, b)
-                if (self.node is None and other.node is None) or not plan.tracks or not _mode.grad:
-                    return Tensor(data, plan.out, backend)
-                if vjp:
-                    node = Node(plan, (a if save_a else None, b if save_b else None), (self.node, other.node), data if save_y else None)
-                    return Tensor(data, plan.out, backend, node)
-                return _tracked(plan, (self, other), data)
-        return run(op, (self, other), {})
+            if plan is None or _tracing or plan.kernel is None or plan.casts is not None or backend is not other.backend:
+                return run(op, (self, other), {})
+        else:
+            return run(op, (self, other), {})
+        a, b = self.value, other.value
+        data = plan.kernel(plan.out, a, b)
+        if (self.node is None and other.node is None) or not plan.tracks or not _mode.grad:
+            return Tensor(data, plan.out, backend)
+        if vjp:
+            node = Node(plan, (a if save_a else None, b if save_b else None), (self.node, other.node), data if save_y else None)
+            return Tensor(data, plan.out, backend, node)
+        return _tracked(plan, (self, other), data)
 
     return method
 
