@@ -9,6 +9,7 @@ import pytest
 from torch_check import check, torch
 
 import candle
+from candle.backend import Reference
 from candle.errors import DTypeError, ShapeError
 from candle.op import OPS
 
@@ -408,3 +409,49 @@ def test_kernels_take_views_with_negative_and_zero_strides():
             operands = [view] * len(op.operands)
             attrs = {"decimals": 0} if name == "round" else {}
             np.testing.assert_array_equal(op.fn(*operands, **attrs), op.fn(*[np.ascontiguousarray(v) for v in operands], **attrs))
+
+
+class Required(Reference):
+    """A backend with the required kernels only: everything else must expand."""
+
+    name = "required_elementwise"
+
+    def kernel(self, op, out, specs, attrs):
+        return super().kernel(op, out, specs, attrs) if op.required or op.expand is None else None
+
+
+candle.register_backend("required_elementwise", Required)
+EXPANDED = [op for op in OPS.values() if op.group == "elementwise" and op.expand is not None]
+
+
+@pytest.mark.parametrize("op", EXPANDED, ids=[op.name for op in EXPANDED])
+def test_what_an_op_expands_into_is_the_same(op):
+    first = op.inputs[0].letter
+    for dtype in op.types[first]:
+        if dtype.kind == "s":
+            continue
+        low, high = op.domain
+        low = max(low, 0) if dtype.kind == "u" else low
+        shape = (4, 2) if op.inputs[0].dims == ("2",) else (3, 5)
+        operands = [numbers(shape, dtype.name if dtype.kind != "c" else "float64", low, high, seed=s) for s in range(len(op.operands))]
+        if dtype.kind == "c":
+            operands = [(v + 1j * numbers(shape, low=-0.7, high=0.7, seed=7)).astype(dtype.numpy) for v in operands]
+        _same_expanded(op, operands, dtype)
+        if dtype.kind == "f" and op.inputs[0].dims != ("2",):
+            grid = [v.ravel().astype(dtype.numpy) for v in np.meshgrid(*[SPECIAL] * len(op.operands))]
+            _same_expanded(op, grid, dtype)
+
+
+def _same_expanded(op, operands, dtype):
+    rtol = {"float64": 1e-12, "complex128": 1e-12, "float32": 1e-5, "complex64": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}.get(dtype.name, 0)
+    found, wanted = (op(*[candle.tensor(v, device=d) for v in operands]).numpy() for d in ("required_elementwise", "numpy"))
+    assert found.dtype == wanted.dtype
+    if wanted.dtype.kind in "biu":
+        np.testing.assert_array_equal(found, wanted)
+    else:
+        wide = np.complex128 if wanted.dtype.kind == "c" else np.float64
+        tiny = float(np.finfo(np.float32).tiny) if rtol else 0
+        np.testing.assert_allclose(found.astype(wide), wanted.astype(wide), rtol=rtol, atol=max(tiny, rtol * 1e-3))
+    if wanted.dtype.kind == "f" and op.name not in ("fmax", "fmin"):  # which of two zeros they choose is left open
+        zero = (wanted == 0) & (found == 0)
+        np.testing.assert_array_equal(np.signbit(found)[zero], np.signbit(wanted)[zero])

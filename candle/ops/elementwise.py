@@ -346,7 +346,7 @@ def _atan(x: Any) -> Any:
     y = z * (math.pi / 4 + 0.273 * (1 - z.abs()))
     for _ in range(3):
         y = y - y.cos() * (y.sin() - z * y.cos())
-    return where(far, where(x < 0, -math.pi / 2, math.pi / 2) - y, y)
+    return where(far, where(x < 0, -math.pi / 2 - y, math.pi / 2 - y), y)
 
 
 @unary(INEXACT, vjp=(lambda g, _y, x: g / conj(x * x + 1),), expand=in_single(_atan), ulps=16)
@@ -356,7 +356,7 @@ def atan(x):
 
 
 def _atan2(a: Any, b: Any) -> Any:
-    turned = where(signbit(a), -math.pi, math.pi)
+    turned = a.full_like(math.pi).copysign(a)
     ratio = where((a == 0) & (b == 0), 0, where(a.isinf() & b.isinf(), sign(a) * sign(b), a / b))
     angle = where(signbit(b), ratio.atan() + turned, ratio.atan())
     angle = where((a == 0) & ~signbit(b), a, where((a == 0) & signbit(b), turned, angle))
@@ -408,7 +408,7 @@ def _acosh(x: Any) -> Any:
         return (x + (x - 1).sqrt() * (x + 1).sqrt()).log()
     large = x > 1e6
     t = where(large, 1, x - 1)
-    return where(large, x.log() + _LN2, (t + (t * (t + 2)).sqrt()).log1p())
+    return where(x < 1, math.nan, where(large, x.log() + _LN2, (t + (t * (t + 2)).sqrt()).log1p()))
 
 
 @unary(INEXACT, vjp=(lambda g, _y, x: g * conj((x * x + 1).rsqrt()),), expand=in_single(_asinh), ulps=16)

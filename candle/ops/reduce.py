@@ -104,7 +104,8 @@ def prod(x, *, dim: Dims = None, keepdim: bool = False, dtype: DType = None):
            expand=in_single(lambda x, *, dim, keepdim, dtype: _mean(x if dtype is None else x.to(dtype=dtype), dim, keepdim)))  # fmt: skip
 def mean(x, *, dim: Dims = None, keepdim: bool = False, dtype: DType = None):
     """Mean; of nothing, NaN."""
-    return np.mean(_summable(x, dtype), dim, keepdims=keepdim)
+    x = _summable(x, dtype)
+    return np.divide(np.sum(x, dim, keepdims=keepdim), _count(x, dim), dtype=x.dtype)
 
 
 def _mean(x: Any, dim: Dims, keepdim: bool = False) -> Any:
@@ -330,7 +331,9 @@ variance = partial(primitive, "T -> T", INEXACT, shape=reduced, sample=_var_samp
 @variance(vjp=(_var_vjp,), expand=_var)
 def var(x, *, dim: Dims = None, correction: float = 1.0, keepdim: bool = False):
     """Variance: the squared distances from the mean, summed and divided by n - correction."""
-    return np.var(x, dim, ddof=correction, keepdims=keepdim)
+    rest = x - np.divide(np.sum(x, dim, keepdims=True), _count(x, dim), dtype=x.dtype)
+    total = np.sum((rest * rest.conj()).real, dim, keepdims=keepdim)
+    return np.divide(total, _freedom(x, dim, correction), dtype=total.dtype)
 
 
 def _std_vjp(g: Any, y: Any, x: Any, dim: Dims, correction: float, keepdim: bool) -> Any:
@@ -340,7 +343,7 @@ def _std_vjp(g: Any, y: Any, x: Any, dim: Dims, correction: float, keepdim: bool
 @variance(vjp=(_std_vjp,), expand=in_single(lambda x, *, dim, correction, keepdim: var(x, dim=dim, correction=correction, keepdim=keepdim).sqrt()))
 def std(x, *, dim: Dims = None, correction: float = 1.0, keepdim: bool = False):
     """Standard deviation: the root of the variance."""
-    return np.std(x, dim, ddof=correction, keepdims=keepdim)
+    return np.sqrt(var.fn(x, dim=dim, correction=correction, keepdim=keepdim))
 
 
 def _moment_attrs(dim: Any, unbiased: Any, keepdim: bool, correction: Any, named: Mapping[str, Any]) -> dict[str, Any]:
