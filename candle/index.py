@@ -185,14 +185,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
 
 def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
     """x with ``x[key]`` replaced by a value, which is broadcast and cast to x's dtype: a new tensor."""
-    from .create import as_tensor
-
-    if not isinstance(value, Tensor):
-        value = as_tensor(value, dtype=x.dtype if not hasattr(value, "dtype") else None, device=x.backend)
-    elif value.backend is not x.backend and not value.ndim and "trace" not in (value.backend.name, x.backend.name):
-        value = value.to(x.device)
-    if value.dtype is not x.dtype:
-        value = value.to(dtype=x.dtype)
+    value = _value(x, value)
     parsed = _parsed(x, key)
     if parsed.ids:
         return _put(x, parsed, value)
@@ -204,6 +197,28 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
     if v.ndim:  # the same places, said in x's own dimensions
         v = (v if v.shape == parsed.shape else v.expand(parsed.shape)).reshape(lengths)
     return run(OPS["slice_set"], (x, v), parsed.attrs())
+
+
+def put_at(x: Tensor, key: tuple[Any, ...], value: Any, accumulate: bool) -> Tensor:
+    """``setitem``; or, with ``accumulate``, x with the value added at ``x[key]``, a tuple of tensors, as often as it names a place."""
+    if not accumulate:
+        return setitem(x, key, value)
+    value, parsed = _value(x, value), _parsed(x, key)
+    if not parsed.ids or not parsed.whole or parsed.shape != x.shape:
+        raise DTypeError("index_put takes a tuple of tensors of integers or booleans")
+    ids = _positions(x, parsed)
+    return _index_put(x, value, [t for _, t in ids], tuple([d for d, _ in ids]), True)
+
+
+def _value(x: Tensor, value: Any) -> Tensor:
+    """What is assigned, as a tensor of x's dtype where x is."""
+    from .create import as_tensor
+
+    if not isinstance(value, Tensor):
+        value = as_tensor(value, dtype=x.dtype if not hasattr(value, "dtype") else None, device=x.backend)
+    elif value.backend is not x.backend and not value.ndim and "trace" not in (value.backend.name, x.backend.name):
+        value = value.to(x.device)
+    return value if value.dtype is x.dtype else value.to(dtype=x.dtype)
 
 
 def _fitted(v: Tensor, shape: tuple[int, ...], x: Tensor) -> Tensor:
@@ -238,11 +253,11 @@ def _put(x: Tensor, parsed: _Key, v: Tensor) -> Tensor:
     return filled if parsed.whole else run(OPS["slice_set"], (x, filled), parsed.attrs())
 
 
-def _index_put(x: Tensor, v: Tensor, ids: list[Tensor], dims: tuple[int, ...]) -> Tensor:
+def _index_put(x: Tensor, v: Tensor, ids: list[Tensor], dims: tuple[int, ...], accumulate: bool = False) -> Tensor:
     from .ops.select import _index_shape
 
     shape = _index_shape(x.spec, *[t.spec for t in ids], dims=dims)
-    return run(OPS["index_put"], (x, _fitted(v, shape, x), *ids), {"dims": dims, "accumulate": False})
+    return run(OPS["index_put"], (x, _fitted(v, shape, x), *ids), {"dims": dims, "accumulate": accumulate})
 
 
 def _masked(y: Tensor, parsed: _Key, v: Tensor) -> Tensor | None:

@@ -307,6 +307,17 @@ def test_index_put_in_place_gives_the_same() -> None:
             np.testing.assert_array_equal(x, want)
 
 
+def test_index_put_as_torch_has_it() -> None:
+    x, v, i, j = clean(3, 4), clean(2), np.array([0, 0]), np.array([3, 3])
+    for add in (True, False):
+        value = v if add else v[:1]
+        check(lambda x, v, i, j: x.index_put((i, j), v, accumulate=add), lambda x, v, i, j: x.index_put((i, j), v, accumulate=add), x, value, i, j)
+        check(lambda x, v, m: x.index_put((m,), v, add), None, x, v[:1], x > 0)
+    y = candle.tensor(x)
+    y.index_put_((candle.tensor(i),), candle.tensor(1.0, dtype=candle.float64), accumulate=True)
+    same(y, to_torch(x).index_put((to_torch(i),), torch.tensor(1.0, dtype=torch.float64), accumulate=True))
+
+
 def test_onnx_points() -> None:
     """GatherND and ScatterND by NumPy's own indexing."""
     x, points = clean(3, 4, 2), np.array([[[2, 1], [0, -1]], [[1, 1], [2, 3]]])

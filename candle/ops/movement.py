@@ -163,6 +163,19 @@ def broadcast_to(x: Any, *shape: Any, size: Any = None) -> Any:
     return OPS["expand"](x, *(shape or (size,)))
 
 
+@function()
+def broadcast_as(x: Any, *shape: Any) -> Any:
+    """Broadcast to a shape (candle's name)."""
+    return OPS["expand"](x, *shape)
+
+
+@function()
+def broadcast_left(x: Any, *shape: Any) -> Any:
+    """Repeated over new dimensions in front."""
+    front = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    return x.expand((*front, *x.shape))
+
+
 @function(method=False)
 def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     """Several tensors, each broadcast to their common shape."""
@@ -294,6 +307,24 @@ def flatten(x, *, start_dim: int = 0, end_dim: int = -1):
 def ravel(x: Any) -> Any:
     """All elements in one dimension."""
     return x.reshape((-1,))
+
+
+@function()
+def flatten_all(x: Any) -> Any:
+    """All elements in one dimension (candle's name)."""
+    return x.flatten()
+
+
+@function()
+def flatten_to(x: Any, end_dim: int) -> Any:
+    """The dimensions up to end_dim, included, made one."""
+    return x.flatten(0, end_dim)
+
+
+@function()
+def flatten_from(x: Any, start_dim: int) -> Any:
+    """The dimensions from start_dim made one."""
+    return x.flatten(start_dim, -1)
 
 
 @function()
@@ -480,6 +511,18 @@ def select(x, *, dim: Dim, index: int):
     """What lies at one index of a dimension, without that dimension."""
     n = x.ndim
     return slice_(x, starts=along(n, dim, index), stops=along(n, dim, index + 1), steps=None).reshape(x.shape[:dim] + x.shape[dim + 1 :])
+
+
+@function()
+def get(x: Any, index: int) -> Any:
+    """What lies at one index of the first dimension."""
+    return x.select(0, index)
+
+
+@function()
+def get_on_dim(x: Any, dim: int, index: int) -> Any:
+    """What lies at one index of a dimension."""
+    return x.select(dim, index)
 
 
 @moved(shape=lambda x, *, dims: x.shape, star="dims",
@@ -1033,7 +1076,7 @@ def _slice_scatter_sample(d: Any) -> Any:
 
 
 @composite("S, S -> S", S=EVERY, canon=_slice_scatter_canon, shape=_slice_scatter_shape, sample=_slice_scatter_sample)
-def slice_scatter(x, src, *, dim: int = 0, start: int = None, end: int = None, step: int = 1):
+def slice_scatter(x, src, *, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1):
     """x with ``start:end:step`` of one dimension replaced."""
     n = x.ndim
     return slice_set(x, src, starts=along(n, dim, start), stops=along(n, dim, end), steps=along(n, dim, step))

@@ -6,10 +6,10 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..dtype import ALL, EVERY, FLOATS, INTEGERS, NUMBERS, bool_, int64
+from ..dtype import ALL, EVERY, FLOATS, INTEGERS, NUMBERS, as_dtype, bool_, int64
 from ..errors import CaptureError, DimError, DTypeError, ShapeError
 from ..op import OPS, Ints, Spec, broadcast_shapes, composite, function, primitive
-from .movement import along, as_operand, axis, filled, iota
+from .movement import as_operand, axis, filled, iota
 
 
 def checked(name: str, ids: Any, n: int, negative: bool = False) -> np.ndarray[Any, Any]:
@@ -254,7 +254,7 @@ def _index_canon(name: str) -> Callable[[Sequence[Spec], Mapping[str, Any]], dic
     def canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
         x, ids = specs[0], specs[1 if name == "index" else 2 :]
         dims = tuple([axis(d, x.ndim, f"{name}'s dims") for d in attrs["dims"]])
-        if len(dims) != len(ids) or not dims or any(a >= b for a, b in zip(dims, dims[1:])):
+        if len(dims) != len(ids) or not dims or sorted(set(dims)) != list(dims):
             raise DimError(f"{name} takes one dimension for each tensor of ids, in rising order, but was given {attrs['dims']} for {len(ids)}")
         if broadcast_shapes(*[i.shape for i in ids]) is None:
             raise ShapeError(f"{name} takes ids that broadcast together but was given {', '.join(map(str, ids))}")
@@ -408,6 +408,16 @@ def _add_at(x: Any, key: tuple[Any, ...], values: Any) -> None:
 def index_put(x, values, *ids, dims: Ints, accumulate: bool = False):
     """x with the values, broadcast, at positions that tensors give as in ``index``; the last of several wins, or all add up."""
     return _index_put_into(x.copy(), values, *ids, dims=dims, accumulate=accumulate)
+
+
+@function(name="index_put", front=True)
+def _put_at_key(x: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
+    """x with the values at ``x[indices]``, a tuple of tensors of ids or masks; ``accumulate`` adds them up."""
+    from ..index import put_at
+
+    if not isinstance(indices, (tuple, list)):
+        raise DTypeError(f"index_put takes a tuple of tensors of ids but was given {type(indices).__name__}")
+    return put_at(x, tuple(indices), values, accumulate)
 
 
 # -- shapes that depend on values ------------------------------------------------------------------
@@ -765,7 +775,7 @@ def _scatter_all_shape(x: Spec, index: Spec, src: Spec | None, *, dim: int, **_:
 
 @composite("S, I, S? -> S", S=EVERY, I=INTEGERS, canon=_scatter_canon, shape=_scatter_all_shape, order=("x", "dim", "index", "src"),
            sample=_scatter_set_sample)  # fmt: skip
-def scatter(x, index, src, *, dim: int, value: Any = None, reduce: str = None):
+def scatter(x, index, src, *, dim: int, value: Any = None, reduce: str | None = None):
     """x with ``src[i, j, k]``, or one value, written to ``[i, index[i, j, k], k]`` for dim 1; ``reduce`` is None, add or multiply."""
     if src is None:
         src = filled(x, index.shape, value)
@@ -876,12 +886,12 @@ def _gather_nd_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[st
     return dict(attrs)
 
 
-def _gather_nd_sample(d: Any) -> Any:
+def _gather_nd_sample(d: Any, types: Any = EVERY) -> Any:
     shape = [max(n, 1) for n in d.shape(1)]
     depth = d.int(1, len(shape))
     lead = d.shape(0, 2)
     ids = np.stack([d.ids(lead, n, int64, negative=True) for n in shape[:depth]], -1)
-    return [d.array(shape, d.dtype(EVERY)), ids], {}
+    return [d.array(shape, d.dtype(types)), ids], {}
 
 
 @composite("S, I -> S", S=EVERY, I=INTEGERS, canon=_gather_nd_canon, sample=_gather_nd_sample,
@@ -912,9 +922,8 @@ def _scatter_nd_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[s
 
 
 def _scatter_nd_sample(d: Any) -> Any:
-    (x, ids), _ = _gather_nd_sample(d)
-    updates = d.array([*ids.shape[:-1], *x.shape[ids.shape[-1] :]], d.dtype([t for t in FLOATS if t.numpy == x.dtype] or FLOATS))
-    return [x.astype(updates.dtype), ids, updates], {"reduction": "add"}
+    (x, ids), _ = _gather_nd_sample(d, ALL)
+    return [x, ids, d.array([*ids.shape[:-1], *x.shape[ids.shape[-1] :]], as_dtype(x.dtype))], {"reduction": "add"}
 
 
 @composite("S, I, S -> S", S=EVERY, I=INTEGERS, canon=_scatter_nd_canon, shape=lambda x, i, u, **_: x.shape, sample=_scatter_nd_sample)
@@ -924,7 +933,7 @@ def scatter_nd(x, indices, updates, *, reduction: str = "none"):
     ids, dims = [indices.select(-1, i) for i in range(depth)], tuple(range(depth))
     if reduction in ("none", "add"):
         return index_put(x, updates, *ids, dims=dims, accumulate=reduction == "add")
-    rows, at, _, row = _rows(x, ids, dims)
+    rows, at, _, _ = _rows(x, ids, dims)
     flat = rows.reshape((rows.shape[0], -1)) if rows.numel() else rows
     if not at.numel() or not rows.numel():
         return OPS["alias"](x)
@@ -940,14 +949,14 @@ def _one_hot_shape(x: Spec, *, num_classes: int) -> tuple[int, ...]:
     return (*x.shape, num_classes)
 
 
-@composite("I -> int64", I=INTEGERS, method=False, name="one_hot_of", shape=_one_hot_shape,
+@composite("I -> int64", I=INTEGERS, method=False, name="one_hot", shape=_one_hot_shape,
            sample=lambda d: (lambda n: ([d.ids(d.shape(0, 3), n)], {"num_classes": n}))(d.size(1)))  # fmt: skip
 def _one_hot_of(x, *, num_classes: int):
     """One where the class is named along a new last dimension, else zero; ids outside the classes give zeros only."""
     return x.to(dtype=int64).unsqueeze(-1).eq(iota(x, num_classes)).to(dtype=int64)
 
 
-@function(method=False)
+@function(method=False, front=True)
 def one_hot(x: Any, num_classes: int = -1) -> Any:
     """One where the class is named along a new last dimension, else zero, in int64.
 
@@ -964,4 +973,4 @@ def one_hot(x: Any, num_classes: int = -1) -> Any:
         if values.size and (values.min() < 0 or values.max() >= num_classes):
             bad = values.min() if values.min() < 0 else values.max()
             raise DimError(f"one_hot was given the id {bad}; ids are from 0 to {num_classes - 1}")
-    return OPS["one_hot_of"](x, num_classes=num_classes)
+    return OPS["one_hot"](x, num_classes=num_classes)
