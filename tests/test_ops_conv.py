@@ -87,7 +87,10 @@ def test_conv_transpose(x, w, attrs):
 @pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
 def test_dtypes(name, dtype):
     kind = candle.dtype.as_dtype(dtype).numpy if dtype == "bfloat16" else dtype
-    x, w = draw(2, 3, 5, 5, dtype="float32" if dtype == "bfloat16" else dtype), draw(3, 3, 2, 2, dtype="float32" if dtype == "bfloat16" else dtype)
+    x, w = (
+        draw(2, 3, 5, 5, dtype="float32" if dtype == "bfloat16" else dtype),
+        draw(3, 3, 2, 2, dtype="float32" if dtype == "bfloat16" else dtype),
+    )
     x, w = x.astype(kind), w.astype(kind)
     if dtype in ("int32", "uint8"):  # PyTorch has no transposed convolution of these
         same(getattr(candle, name)(x, w), getattr(candle, name)(x.astype("int64"), w.astype("int64")).numpy().astype(dtype))
@@ -105,7 +108,13 @@ def test_dtypes(name, dtype):
 def test_asymmetric_padding(pads):
     flat = [p for pair in reversed(pads) for p in pair]
     x, w = draw(2, 3, 5, 6), draw(4, 3, 3, 2)
-    check(lambda x, w: candle.conv2d(x, w, padding=pads, stride=2), lambda x, w: F.conv2d(F.pad(x, flat), w, stride=2), x, w, second=True)
+    check(
+        lambda x, w: candle.conv2d(x, w, padding=pads, stride=2),
+        lambda x, w: F.conv2d(F.pad(x, flat), w, stride=2),
+        x,
+        w,
+        second=True,
+    )
     full = F.conv_transpose2d(torch.from_numpy(x), torch.from_numpy(w).transpose(0, 1).contiguous(), stride=2).numpy()
     (a, b), (c, d) = pads
     ours = candle.conv_transpose2d(x, w.swapaxes(0, 1), stride=2, padding=pads)
@@ -124,7 +133,10 @@ def test_views():
         for fn, c in ((candle.conv2d, b), (candle.conv_transpose2d, b.swapaxes(0, 1))):
             for ours, copy in ((a, np.ascontiguousarray(a)),):
                 other = np.ascontiguousarray(c)
-                frozen = [candle.Tensor(v, candle.Spec(v.shape, "float64"), candle.tensor(0.0, device="numpy").backend) for v in (ours, c)]
+                frozen = [
+                    candle.Tensor(v, candle.Spec(v.shape, "float64"), candle.tensor(0.0, device="numpy").backend)
+                    for v in (ours, c)
+                ]
                 y = fn(*frozen, padding=1)
                 np.testing.assert_allclose(y.numpy(), fn(copy, other, padding=1).numpy(), rtol=1e-12)
 
@@ -139,7 +151,11 @@ def test_adjoints():
     """<conv(x, w), g> equals <x, its transpose> and <w, conv_weight>, in any number of dimensions."""
     for n, groups in itertools.product((1, 2, 3, 4), (1, 2)):
         x, w = candle.tensor(draw(2, 4, *range(4, 4 + n))), candle.tensor(draw(6, 4 // groups, *[2, 3, 1, 2][:n]))
-        attrs = {"stride": tuple([2, 1, 3, 2][:n]), "padding": ((1, 0), (2, 1), (0, 0), (0, 2))[:n], "dilation": tuple([1, 2, 1, 2][:n])}
+        attrs = {
+            "stride": tuple([2, 1, 3, 2][:n]),
+            "padding": ((1, 0), (2, 1), (0, 0), (0, 2))[:n],
+            "dilation": tuple([1, 2, 1, 2][:n]),
+        }
         y = candle.conv(x, w, groups=groups, **attrs)
         g = candle.tensor(draw(*y.shape))
         want = float((y * g).sum())
@@ -167,7 +183,8 @@ def test_unfold_and_fold(shape, attrs):
 
 
 EXPANDED = [
-    ("conv", lambda: (draw(2, 4, 7, 6), draw(6, 2, 3, 2), draw(6)), {"groups": 2, "stride": (2, 3), "padding": ((1, 2), (0, 1)), "dilation": (2, 1)}),
+    ("conv", lambda: (draw(2, 4, 7, 6), draw(6, 2, 3, 2), draw(6)),
+     {"groups": 2, "stride": (2, 3), "padding": ((1, 2), (0, 1)), "dilation": (2, 1)}),
     ("conv", lambda: (draw(0, 2, 5), draw(3, 2, 3), None), {}),
     ("conv", lambda: (draw(1, 2, 3, 3, 3), draw(3, 2, 2, 2, 2), None), {"padding": 1}),
     ("conv_transpose", lambda: (draw(2, 4, 3, 2), draw(4, 3, 3, 2), draw(6)),
@@ -176,7 +193,8 @@ EXPANDED = [
     ("conv_transpose", lambda: (draw(2, 2, 1), draw(2, 3, 2), draw(3)), {"padding": 1}),
     ("conv_weight", lambda: (draw(2, 4, 7, 6), draw(2, 6, 3, 2)),
      {"kernel_size": (3, 2), "groups": 2, "stride": (2, 3), "padding": ((1, 2), (0, 1)), "dilation": (2, 1)}),
-    ("unfold2d", lambda: (draw(2, 3, 5, 6),), {"kernel_size": (2, 3), "padding": ((1, 0), (2, 1)), "stride": (1, 2), "dilation": (2, 1)}),
+    ("unfold2d", lambda: (draw(2, 3, 5, 6),),
+     {"kernel_size": (2, 3), "padding": ((1, 0), (2, 1)), "stride": (1, 2), "dilation": (2, 1)}),
     ("fold", lambda: (draw(2, 12, 20),), {"output_size": (5, 6), "kernel_size": 2}),
     ("fold", lambda: (draw(12, 4),), {"output_size": (3, 4), "kernel_size": (2, 2), "padding": 1, "stride": 3}),
 ]  # fmt: skip
@@ -195,9 +213,17 @@ def test_large_batches_are_cut(monkeypatch):
     from candle.ops import conv
 
     x, w = draw(5, 3, 6, 6), draw(4, 3, 3, 3)
-    whole = [candle.conv2d(x, w).numpy(), candle.conv_transpose2d(x, w[:3]).numpy(), candle.conv_weight(x, x[:, :, :4, :4], (3, 3)).numpy()]
+    whole = [
+        candle.conv2d(x, w).numpy(),
+        candle.conv_transpose2d(x, w[:3]).numpy(),
+        candle.conv_weight(x, x[:, :, :4, :4], (3, 3)).numpy(),
+    ]
     monkeypatch.setattr(conv, "_AT_ONCE", 1)
-    parts = [candle.conv2d(x, w).numpy(), candle.conv_transpose2d(x, w[:3]).numpy(), candle.conv_weight(x, x[:, :, :4, :4], (3, 3)).numpy()]
+    parts = [
+        candle.conv2d(x, w).numpy(),
+        candle.conv_transpose2d(x, w[:3]).numpy(),
+        candle.conv_weight(x, x[:, :, :4, :4], (3, 3)).numpy(),
+    ]
     for a, b in zip(whole, parts):
         np.testing.assert_allclose(a, b, rtol=1e-12)
 

@@ -138,7 +138,13 @@ def test_lp_pool(p):
         check(*both(f"lp_pool{n}d", norm_type=p, kernel_size=3, stride=2, ceil_mode=True), x)
 
 
-UNPOOL = [((2, 3, 8), 2, {}), ((2, 3, 6, 8), 2, {}), ((3, 6, 8), (3, 2), {}), ((1, 2, 7, 7), 3, {"stride": 2}), ((1, 2, 4, 4, 4), 2, {})]
+UNPOOL = [
+    ((2, 3, 8), 2, {}),
+    ((2, 3, 6, 8), 2, {}),
+    ((3, 6, 8), (3, 2), {}),
+    ((1, 2, 7, 7), 3, {"stride": 2}),
+    ((1, 2, 4, 4, 4), 2, {}),
+]
 
 
 @pytest.mark.parametrize("shape, kernel, attrs", UNPOOL)
@@ -181,7 +187,9 @@ def test_pooling_over_one_and_four_dimensions():
     x = candle.tensor(draw(1, 2, 4, 4, 4, 4), device="numpy")
     y = candle.max_pool(x, 2)
     z = candle.max_pool3d(x.reshape((8, 4, 4, 4)), 2).reshape((2, 4, 8))
-    np.testing.assert_array_equal(y.numpy().reshape(2, 2, 8), candle.max_pool1d(z.permute((0, 2, 1)), 2).permute((0, 2, 1)).numpy())
+    np.testing.assert_array_equal(
+        y.numpy().reshape(2, 2, 8), candle.max_pool1d(z.permute((0, 2, 1)), 2).permute((0, 2, 1)).numpy()
+    )
 
 
 def test_asymmetric_margins():

@@ -24,10 +24,11 @@ def squared(name, **attrs):
     return lambda x: getattr(candle, name)(x * x, **attrs), lambda x: getattr(F, name)(x * x, **attrs)
 
 
-SIZES = {1: [(3, 7), (8, 3), (5, 5), (1, 4), (6, 1)], 2: [((4, 6), (7, 3)), ((5, 5), (10, 10)), ((1, 1), (3, 2)), ((7, 9), (1, 5)), ((4, 4), (4, 4))],
+SIZES = {1: [(3, 7), (8, 3), (5, 5), (1, 4), (6, 1)],
+         2: [((4, 6), (7, 3)), ((5, 5), (10, 10)), ((1, 1), (3, 2)), ((7, 9), (1, 5)), ((4, 4), (4, 4))],
          3: [((2, 3, 4), (5, 3, 2)), ((3, 1, 2), (2, 2, 2))]}  # fmt: skip
-MODES = [("nearest", 1), ("nearest", 2), ("nearest", 3), ("nearest-exact", 1), ("nearest-exact", 2), ("nearest-exact", 3), ("linear", 1),
-         ("bilinear", 2), ("bicubic", 2), ("trilinear", 3), ("area", 1), ("area", 2), ("area", 3)]  # fmt: skip
+MODES = [("nearest", 1), ("nearest", 2), ("nearest", 3), ("nearest-exact", 1), ("nearest-exact", 2), ("nearest-exact", 3),
+         ("linear", 1), ("bilinear", 2), ("bicubic", 2), ("trilinear", 3), ("area", 1), ("area", 2), ("area", 3)]  # fmt: skip
 
 
 @pytest.mark.parametrize("mode, n", MODES)
@@ -55,7 +56,14 @@ def test_interpolate_by_a_factor(mode, n, scale):
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("align", [False, True])
 def test_antialias(mode, align):
-    for old, new in [((9, 12), (4, 5)), ((5, 6), (8, 11)), ((12, 3), (2, 7)), ((4, 4), (4, 4)), ((3, 5), (1, 1)), ((20, 2), (3, 2))]:
+    for old, new in [
+        ((9, 12), (4, 5)),
+        ((5, 6), (8, 11)),
+        ((12, 3), (2, 7)),
+        ((4, 4), (4, 4)),
+        ((3, 5), (1, 1)),
+        ((20, 2), (3, 2)),
+    ]:
         check(*squared("interpolate", size=new, mode=mode, align_corners=align, antialias=True), draw(1, 2, *old), second=True)
     check(*squared("interpolate", scale_factor=(0.4, 1.3), mode=mode, align_corners=align, antialias=True), draw(1, 2, 9, 7))
 
@@ -97,7 +105,10 @@ def test_empty_batch_and_views():
     x = draw(4, 5, 3, 2)
     for view in (x.transpose(3, 2, 1, 0), x[::-2, :, ::-1]):
         frozen = candle.Tensor(view, candle.Spec(view.shape, "float64"), candle.tensor(0.0, device="numpy").backend)
-        same(candle.interpolate(frozen, (6, 7), mode="bicubic"), F.interpolate(torch.from_numpy(view.copy()), (6, 7), mode="bicubic"))
+        same(
+            candle.interpolate(frozen, (6, 7), mode="bicubic"),
+            F.interpolate(torch.from_numpy(view.copy()), (6, 7), mode="bicubic"),
+        )
 
 
 def test_older_and_shorter_names():
@@ -117,10 +128,11 @@ def test_older_and_shorter_names():
 # -- ONNX ------------------------------------------------------------------------------------------
 
 TRANSFORMS = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize"]
+ROUNDINGS = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
 ONNX = [
     *[{"mode": m, "coordinate_transformation_mode": c} for m in ("nearest", "linear", "cubic") for c in TRANSFORMS],
-    *[{"mode": "nearest", "nearest_mode": r} for r in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")],
-    *[{"mode": "nearest", "nearest_mode": r, "coordinate_transformation_mode": "asymmetric"} for r in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")],
+    *[{"mode": "nearest", "nearest_mode": r} for r in ROUNDINGS],
+    *[{"mode": "nearest", "nearest_mode": r, "coordinate_transformation_mode": "asymmetric"} for r in ROUNDINGS],
     {"mode": "cubic", "cubic_coeff_a": -0.5},
     {"mode": "cubic", "exclude_outside": 1},
     {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1, "coordinate_transformation_mode": "align_corners"},
@@ -150,7 +162,9 @@ def test_resize_as_onnx(attrs):
         ((kind, numbers),) = target.items()
         roi = [0.0, 0.25, -0.2, 0.1][: len(shape)] + [1.0, 0.8, 1.3, 0.7][: len(shape)]
         more = {"extrapolation_value": 2.5} if crop else {}
-        feeds = {"x": x, kind: np.asarray(numbers, "int64" if kind == "sizes" else "float32")} | ({"roi": np.asarray(roi)} if crop else {})
+        feeds = {"x": x, kind: np.asarray(numbers, "int64" if kind == "sizes" else "float32")} | (
+            {"roi": np.asarray(roi)} if crop else {}
+        )
         names = ["x", "roi" if crop else "", "scales" if kind == "scales" else "", "sizes" if kind == "sizes" else ""]
         node = helper.make_node("Resize", names, ["y"], **attrs, **more)
         inputs = [helper.make_tensor_value_info(k, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape) for k, v in feeds.items()]
@@ -203,7 +217,12 @@ def test_grid_sample_at_the_elements():
 @pytest.mark.parametrize("align", [False, True])
 def test_affine_grid(size, align):
     n = len(size) - 2
-    check(lambda t: candle.affine_grid(t * t, size, align), lambda t: F.affine_grid(t * t, size, align), draw(size[0], n, n + 1), second=True)
+    check(
+        lambda t: candle.affine_grid(t * t, size, align),
+        lambda t: F.affine_grid(t * t, size, align),
+        draw(size[0], n, n + 1),
+        second=True,
+    )
 
 
 # -- shuffles --------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def margins(value: Any, n: int, what: str, kernel: Ints = (), dilation: Ints = (
     found = tuple([v if isinstance(v, tuple) else (v, v) for v in given])
     if len(found) != n or any(len(p) != 2 or not all(isinstance(v, int) and v >= 0 for v in p) for p in found):
         raise ShapeError(
-            f"{what} is an integer of at least 0, {n} of them, {n} pairs (before, after), 'same' or 'valid', but {value!r} was given"
+            f"{what} is an integer of at least 0, {n} of them, {n} pairs (before, after), 'same' or 'valid'; {value!r} was given"
         )
     return tuple([(int(a), int(b)) for a, b in found])
 
@@ -59,7 +59,8 @@ def positions(sizes: Sequence[int], kernel: Ints, stride: Ints, padding: Pairs, 
         span = d * (k - 1) + 1
         if size + lo + hi < span:
             raise ShapeError(
-                f"{what}'s window spans {span} elements but a dimension of size {size}, padded by {lo} and {hi}, has {size + lo + hi}"
+                f"{what}'s window spans {span} elements but a dimension of size {size}, "
+                f"padded by {lo} and {hi}, has {size + lo + hi}"
             )
         found.append((size + lo + hi - span) // s + 1)
     return tuple(found)
@@ -70,13 +71,16 @@ def _checked(what: str, x: Spec, weight: Spec, groups: int, axis: int) -> tuple[
     n = x.ndim - 2
     if n < 1 or weight.ndim != x.ndim:
         raise ShapeError(
-            f"{what} takes x[batch, channels, *sizes] and a weight with as many dimensions (at least 3) but was given {x} and {weight}"
+            f"{what} takes x[batch, channels, *sizes] and a weight with as many dimensions, at least 3, "
+            f"but was given {x} and {weight}"
         )
     kernel = weight.shape[2:]
     if 0 in kernel:
         raise ShapeError(f"{what} takes a kernel of at least one element but was given the weight {weight}")
     if groups < 1 or x.shape[1] % groups or weight.shape[0] % groups:
-        raise ShapeError(f"{what}'s groups divide the channels of x and of the weight but {groups} groups were given for {x} and {weight}")
+        raise ShapeError(
+            f"{what}'s groups divide the channels of x and of the weight but {groups} groups were given for {x} and {weight}"
+        )
     if axis == 1 and weight.shape[1] * groups != x.shape[1]:
         raise ShapeError(
             f"{what} in {groups} groups takes {weight.shape[1] * groups} channels with the weight {weight} but was given {x}"
@@ -171,11 +175,13 @@ def _conv_canon(specs: Sequence[Any], attrs: Mapping[str, Any], what: str = "con
     return {**attrs, "stride": stride, "padding": padding, "dilation": dilation}
 
 
-def _conv_shape(x: Spec, weight: Spec, bias: Spec | None, *, stride: Ints, padding: Pairs, dilation: Ints, groups: int) -> tuple[int, ...]:
+def _conv_shape(
+    x: Spec, weight: Spec, bias: Spec | None, *, stride: Ints, padding: Pairs, dilation: Ints, groups: int
+) -> tuple[int, ...]:
     return (x.shape[0], weight.shape[0], *positions(x.shape[2:], weight.shape[2:], stride, padding, dilation, "conv"))
 
 
-def _conv_dx(g, _y, _x, weight, _bias, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
+def _conv_dx(g, _y, _x, weight, _bias, stride, padding, dilation, groups):
     return _input_gradient(g, _x.shape, weight, stride, padding, dilation, groups)
 
 
@@ -186,11 +192,11 @@ def _input_gradient(g: Any, shape: Sequence[int], weight: Any, stride: Ints, pad
     return conv_transpose(g, conj(weight), None, stride, padding, rest, groups, dilation)
 
 
-def _conv_dw(g, _y, x, _weight, _bias, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
+def _conv_dw(g, _y, x, _weight, _bias, stride, padding, dilation, groups):
     return conv_weight(conj(x), g, _weight.shape[2:], stride, padding, dilation, groups)
 
 
-def _bias_gradient(g, _y, _x, _weight, _bias, **_):  # type: ignore[no-untyped-def]
+def _bias_gradient(g, _y, _x, _weight, _bias, **_):
     return g.sum((0, *range(2, g.ndim)))
 
 
@@ -198,7 +204,7 @@ def _biased(y: Any, bias: Any) -> Any:
     return y if bias is None else y + bias.reshape((1, -1, *[1] * (y.ndim - 2)))
 
 
-def _conv_expand(x, weight, bias, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
+def _conv_expand(x, weight, bias, stride, padding, dilation, groups):
     batch, channels, (out, _, *kernel) = x.shape[0], x.shape[1], weight.shape
     cols = columns(x, tuple(kernel), stride, padding, dilation)
     counts = cols.shape[2 + len(kernel) :]
@@ -256,7 +262,9 @@ def conv(x, weight, bias, *, stride: Ints = 1, padding: Any = 0, dilation: Ints 
 # -- transposed convolution ------------------------------------------------------------------------
 
 
-def _transpose_sizes(sizes: Sequence[int], kernel: Ints, stride: Ints, padding: Pairs, extra: Ints, dilation: Ints) -> tuple[int, ...]:
+def _transpose_sizes(
+    sizes: Sequence[int], kernel: Ints, stride: Ints, padding: Pairs, extra: Ints, dilation: Ints
+) -> tuple[int, ...]:
     each = zip(sizes, kernel, stride, padding, extra, dilation)
     return tuple([(m - 1) * s - lo - hi + d * (k - 1) + 1 + e for m, k, s, (lo, hi), e, d in each])
 
@@ -272,7 +280,9 @@ def _transpose_canon(specs: Sequence[Any], attrs: Mapping[str, Any], what: str =
         raise ShapeError(f"{what} takes at least one element along each spatial dimension but was given {x}")
     found = _transpose_sizes(x.shape[2:], kernel, stride, padding, extra, dilation)
     if any(m < 0 for m in found):
-        raise ShapeError(f"{what} of {x} with a kernel of {kernel} would give the sizes {found}: the padding {padding} takes away too much")
+        raise ShapeError(
+            f"{what} of {x} with a kernel of {kernel} would give the sizes {found}: the padding {padding} takes away too much"
+        )
     return {**attrs, "stride": stride, "padding": padding, "output_padding": extra, "dilation": dilation}
 
 
@@ -292,18 +302,18 @@ def _uncropped(g: Any, padding: Pairs, sizes: Sequence[int], kernel: Ints, strid
     return margined(g, crops), tuple(pads)
 
 
-def _transpose_dx(g, _y, _x, weight, _bias, stride, padding, output_padding, groups, dilation):  # type: ignore[no-untyped-def]
+def _transpose_dx(g, _y, _x, weight, _bias, stride, padding, output_padding, groups, dilation):
     g, pads = _uncropped(g, padding, _x.shape[2:], weight.shape[2:], stride, dilation)
     return conv(g, conj(weight), None, stride, pads, dilation, groups)
 
 
-def _transpose_dw(g, _y, x, _weight, _bias, stride, padding, output_padding, groups, dilation):  # type: ignore[no-untyped-def]
+def _transpose_dw(g, _y, x, _weight, _bias, stride, padding, output_padding, groups, dilation):
     kernel = _weight.shape[2:]
     g, pads = _uncropped(g, padding, x.shape[2:], kernel, stride, dilation)
     return conv_weight(g, conj(x), kernel, stride, pads, dilation, groups)
 
 
-def _transpose_expand(x, weight, bias, stride, padding, output_padding, groups, dilation):  # type: ignore[no-untyped-def]
+def _transpose_expand(x, weight, bias, stride, padding, output_padding, groups, dilation):
     batch, channels, *sizes = x.shape
     kernel, each = weight.shape[2:], weight.shape[1]
     n = len(kernel)
@@ -331,10 +341,12 @@ def _transpose_sample(d: Any, n: int = 0) -> Any:
     return operands, {"stride": stride, "padding": pads, "output_padding": extra, "groups": groups, "dilation": dilation}
 
 
-@primitive("T, T, T? -> T", NUMBERS, canon=_transpose_canon, shape=_transpose_shape, expand=_transpose_expand, sample=_transpose_sample,
-           terms=lambda x, w, b, **_: 1 + w.shape[0] * prod(w.shape[2:]),
+@primitive("T, T, T? -> T", NUMBERS, canon=_transpose_canon, shape=_transpose_shape, expand=_transpose_expand,
+           sample=_transpose_sample, terms=lambda x, w, b, **_: 1 + w.shape[0] * prod(w.shape[2:]),
            vjp=(_transpose_dx, _transpose_dw, _bias_gradient))  # fmt: skip
-def conv_transpose(x, weight, bias, *, stride: Ints = 1, padding: Any = 0, output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1):
+def conv_transpose(
+    x, weight, bias, *, stride: Ints = 1, padding: Any = 0, output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1
+):
     """Transposed convolution of x[batch, channels, *sizes] with weight[channels, out/groups, *kernel], plus bias[out].
 
     The adjoint of ``conv`` with respect to its input; ``padding`` crops, ``output_padding`` adds elements at the end.
@@ -365,9 +377,14 @@ def _weight_canon(specs: Sequence[Any], attrs: Mapping[str, Any]) -> dict[str, A
         raise ShapeError(f"conv_weight takes x[batch, channels, *sizes] and g[batch, out, *positions] but was given {x} and {g}")
     groups = attrs["groups"]
     if groups < 1 or x.shape[1] % groups or g.shape[1] % groups:
-        raise ShapeError(f"conv_weight's groups divide the channels of both operands but {groups} groups were given for {x} and {g}")
+        raise ShapeError(
+            f"conv_weight's groups divide the channels of both operands but {groups} groups were given for {x} and {g}"
+        )
     kernel = per_axis(attrs["kernel_size"], n, "conv_weight's kernel_size")
-    stride, dilation = per_axis(attrs["stride"], n, "conv_weight's stride"), per_axis(attrs["dilation"], n, "conv_weight's dilation")
+    stride, dilation = (
+        per_axis(attrs["stride"], n, "conv_weight's stride"),
+        per_axis(attrs["dilation"], n, "conv_weight's dilation"),
+    )
     padding = margins(attrs["padding"], n, "conv_weight's padding", kernel, dilation, stride)
     counts = positions(x.shape[2:], kernel, stride, padding, dilation, "conv_weight")
     if counts != g.shape[2:]:
@@ -375,19 +392,21 @@ def _weight_canon(specs: Sequence[Any], attrs: Mapping[str, Any]) -> dict[str, A
     return {**attrs, "kernel_size": kernel, "stride": stride, "padding": padding, "dilation": dilation}
 
 
-def _weight_shape(x: Spec, g: Spec, *, kernel_size: Ints, stride: Ints, padding: Pairs, dilation: Ints, groups: int) -> tuple[int, ...]:
+def _weight_shape(
+    x: Spec, g: Spec, *, kernel_size: Ints, stride: Ints, padding: Pairs, dilation: Ints, groups: int
+) -> tuple[int, ...]:
     return (g.shape[1], x.shape[1] // groups, *kernel_size)
 
 
-def _weight_dx(v, _y, _x, g, kernel_size, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
+def _weight_dx(v, _y, _x, g, kernel_size, stride, padding, dilation, groups):
     return _input_gradient(conj(g), _x.shape, conj(v), stride, padding, dilation, groups)
 
 
-def _weight_dg(v, _y, x, _g, kernel_size, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
+def _weight_dg(v, _y, x, _g, kernel_size, stride, padding, dilation, groups):
     return conv(conj(x), v, None, stride, padding, dilation, groups)
 
 
-def _weight_expand(x, g, kernel_size, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
+def _weight_expand(x, g, kernel_size, stride, padding, dilation, groups):
     batch, channels, out = x.shape[0], x.shape[1], g.shape[1]
     length, terms = prod(g.shape[2:]), channels // groups * prod(kernel_size)
     cols = columns(x, kernel_size, stride, padding, dilation).reshape((batch, groups, terms, length))
@@ -405,10 +424,13 @@ def _weight_sample(d: Any) -> Any:
     return operands, {"kernel_size": kernel, "stride": stride, "padding": pads, "dilation": dilation, "groups": groups}
 
 
-@primitive("T, T -> T", NUMBERS, canon=_weight_canon, shape=_weight_shape, expand=_weight_expand, sample=_weight_sample, method=False,
-           terms=lambda x, g, **_: g.shape[0] * prod(g.shape[2:]), vjp=(_weight_dx, _weight_dg))  # fmt: skip
+@primitive("T, T -> T", NUMBERS, canon=_weight_canon, shape=_weight_shape, expand=_weight_expand, sample=_weight_sample,
+           method=False, terms=lambda x, g, **_: g.shape[0] * prod(g.shape[2:]), vjp=(_weight_dx, _weight_dg))  # fmt: skip
 def conv_weight(x, g, *, kernel_size: Ints, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1, groups: int = 1):
-    """The adjoint of ``conv`` with respect to its weight: x correlated with g[batch, out, *positions], [out, channels/groups, *kernel_size]."""
+    """The adjoint of ``conv`` with respect to its weight: [out, channels/groups, *kernel_size].
+
+    It correlates x[batch, channels, *sizes] with g[batch, out, *positions].
+    """
     x = padded(x, padding)
     batch, channels, out = x.shape[0], x.shape[1], g.shape[1]
     counts = g.shape[2:]
@@ -418,7 +440,12 @@ def conv_weight(x, g, *, kernel_size: Ints, stride: Ints = 1, padding: Any = 0, 
     for at in _batches(batch, channels * prod(kernel_size) * length):
         part = view[at]
         cols = part.reshape(len(part), groups, terms, length).transpose(1, 0, 3, 2).reshape(groups, len(part) * length, terms)
-        gs = g[at].reshape(len(part), groups, out // groups, length).transpose(1, 2, 0, 3).reshape(groups, out // groups, len(part) * length)
+        gs = (
+            g[at]
+            .reshape(len(part), groups, out // groups, length)
+            .transpose(1, 2, 0, 3)
+            .reshape(groups, out // groups, len(part) * length)
+        )
         y += np.matmul(gs, cols)
     return y.reshape(out, channels // groups, *kernel_size)
 
@@ -455,15 +482,16 @@ def _convolutions(n: int) -> tuple[Op, Op]:
 
         return found
 
-    def forward(x, weight, bias, *, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1, groups: int = 1):  # type: ignore[no-untyped-def]
+    def forward(x, weight, bias, *, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1, groups: int = 1):
         return one_batch(lambda x: conv(x, weight, bias, stride, padding, dilation, groups), x, n)
 
-    def transposed(x, weight, bias, *, stride: Ints = 1, padding: Any = 0, output_padding: Ints = 0, groups: int = 1,  # type: ignore[no-untyped-def]
+    def transposed(x, weight, bias, *, stride: Ints = 1, padding: Any = 0, output_padding: Ints = 0, groups: int = 1,
                    dilation: Ints = 1):  # fmt: skip
         return one_batch(lambda x: conv_transpose(x, weight, bias, stride, padding, output_padding, groups, dilation), x, n)
 
-    forward.__doc__ = f"Convolution of x[batch, channels, {sizes}], or of one without a batch, with weight[out, channels/groups, ...]."
-    transposed.__doc__ = f"Transposed convolution of x[batch, channels, {sizes}], or of one without a batch, with weight[channels, out/groups, ...]."
+    given = f"of x[batch, channels, {sizes}], or of one without a batch,"
+    forward.__doc__ = f"Convolution {given} with weight[out, channels/groups, {sizes}]."
+    transposed.__doc__ = f"Transposed convolution {given} with weight[channels, out/groups, {sizes}]."
     a, b = f"conv{n}d", f"conv_transpose{n}d"
     return (
         composite("T, T, T? -> T", NUMBERS, name=a, group="conv", canon=canon(_conv_canon, a), shape=shape(_conv_shape),
@@ -498,7 +526,7 @@ def _unfold_shape(x: Spec, *, kernel_size: Ints, dilation: Ints, padding: Pairs,
     return (*x.shape[:-3], x.shape[-3] * prod(kernel_size), prod(counts))
 
 
-def _unfold_expand(x, kernel_size, dilation, padding, stride):  # type: ignore[no-untyped-def]
+def _unfold_expand(x, kernel_size, dilation, padding, stride):
     def flat(x: Any) -> Any:
         cols = columns(x, kernel_size, stride, padding, dilation)
         return cols.reshape((x.shape[0], x.shape[1] * prod(kernel_size), prod(cols.shape[4:])))
@@ -514,7 +542,7 @@ def _unfold_sample(d: Any) -> Any:
 
 
 @primitive("T -> T", ALL, wide=False, canon=_unfold_canon, shape=_unfold_shape, expand=_unfold_expand, sample=_unfold_sample,
-           vjp=(lambda g, _y, _x, kernel_size, dilation, padding, stride: fold(g, _x.shape[-2:], kernel_size, dilation, padding, stride),))  # fmt: skip
+           vjp=(lambda g, _y, _x, **attrs: fold(g, _x.shape[-2:], **attrs),))  # fmt: skip
 def unfold2d(x, *, kernel_size: Ints, dilation: Ints = 1, padding: Any = 0, stride: Ints = 1):
     """The windows of x[batch, channels, h, w] as columns, [batch, channels * kernel, positions]: ``F.unfold`` of PyTorch."""
     flat = x.reshape(prod(x.shape[:-3]), *x.shape[-3:])
@@ -528,7 +556,8 @@ def _fold_canon(specs: Sequence[Any], attrs: Mapping[str, Any]) -> dict[str, Any
     counts = positions(size, kernel, found["stride"], found["padding"], found["dilation"], "fold")
     if x.ndim not in (2, 3) or x.shape[-2] % prod(kernel) or x.shape[-1] != prod(counts):
         raise ShapeError(
-            f"fold takes x[batch, channels * {prod(kernel)}, {prod(counts)}], or the same without a batch, to make images of {size} but was given {x}"
+            f"fold takes x[batch, channels * {prod(kernel)}, {prod(counts)}], or the same without a batch, "
+            f"to make images of {size} but was given {x}"
         )
     return {**found, "output_size": size}
 
@@ -537,7 +566,7 @@ def _fold_shape(x: Spec, *, output_size: Ints, kernel_size: Ints, **_: Any) -> t
     return (*x.shape[:-2], x.shape[-2] // prod(kernel_size), *output_size)
 
 
-def _fold_expand(x, output_size, kernel_size, dilation, padding, stride):  # type: ignore[no-untyped-def]
+def _fold_expand(x, output_size, kernel_size, dilation, padding, stride):
     batch, channels = prod(x.shape[:-2]), x.shape[-2] // prod(kernel_size)
     full = [m + lo + hi for m, (lo, hi) in zip(output_size, padding)]
     at = windows(np.arange(prod(full)).reshape(1, 1, *full), kernel_size, stride, dilation).reshape(1, 1, -1)
@@ -557,9 +586,9 @@ def _fold_sample(d: Any) -> Any:
 
 @primitive("T -> T", NUMBERS, canon=_fold_canon, shape=_fold_shape, expand=_fold_expand, sample=_fold_sample,
            terms=lambda x, *, kernel_size, **_: prod(kernel_size),
-           vjp=(lambda g, _y, _x, output_size, kernel_size, dilation, padding, stride: unfold2d(g, kernel_size, dilation, padding, stride),))  # fmt: skip
+           vjp=(lambda g, _y, _x, output_size, **attrs: unfold2d(g, **attrs),))  # fmt: skip
 def fold(x, *, output_size: Ints, kernel_size: Ints, dilation: Ints = 1, padding: Any = 0, stride: Ints = 1):
-    """Images [batch, channels, *output_size] whose elements sum those of all windows x[batch, channels * kernel, positions] there."""
+    """Images [batch, channels, *output_size], the sums of the windows x[batch, channels * kernel, positions]."""
     batch, channels = prod(x.shape[:-2]), x.shape[-2] // prod(kernel_size)
     full = [m + lo + hi for m, (lo, hi) in zip(output_size, padding)]
     counts = positions(full, kernel_size, stride, ((0, 0), (0, 0)), dilation, "fold")

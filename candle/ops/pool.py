@@ -28,7 +28,9 @@ def _counts(sizes: Sequence[int], a: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple([_count(m, k, s, lo, hi, d, a["ceil_mode"]) for m, k, s, (lo, hi), d in each])
 
 
-def _canon(specs: Sequence[Any], attrs: Mapping[str, Any], what: str = "pooling", n: int = 0, full: bool = True) -> dict[str, Any]:
+def _canon(
+    specs: Sequence[Any], attrs: Mapping[str, Any], what: str = "pooling", n: int = 0, full: bool = True
+) -> dict[str, Any]:
     """The attributes with one number, or pair, per spatial dimension.  ``full``: each window must meet x."""
     x = batched(what, specs[0], n) if n else specs[0]
     n = x.ndim - 2
@@ -139,11 +141,11 @@ def _scattered(g: Any, x: Any, index: Any) -> Any:
     return g.new_zeros(shape).scatter_add(2, index.reshape(lead), g.reshape(lead)).reshape(x.shape)
 
 
-def _max_vjp(g, _y, x, **a):  # type: ignore[no-untyped-def]
+def _max_vjp(g, _y, x, **a):
     return _scattered(g, x, max_pool_with_indices(x.detach(), **a)[1])
 
 
-def _max_expand(x, **a):  # type: ignore[no-untyped-def]
+def _max_expand(x, **a):
     return OPS["amax"](_windows_of(x, a), tuple(range(2, x.ndim)))
 
 
@@ -170,11 +172,11 @@ def max_pool(x, *, kernel_size: Ints, stride: Ints = None, padding: Any = 0, dil
     return _max_scan(x, a, False)[0]
 
 
-def _with_indices_vjp(gs, ys, _x, **a):  # type: ignore[no-untyped-def]
+def _with_indices_vjp(gs, ys, _x, **a):
     return (_scattered(gs[0], _x, ys[1]),)
 
 
-def _with_indices_expand(x, **a):  # type: ignore[no-untyped-def]
+def _with_indices_expand(x, **a):
     sizes, counts = x.shape[2:], _counts(x.shape[2:], a)
     steps = [prod(sizes[i + 1 :]) for i in range(len(sizes))]
     view = _windows_of(x, a)
@@ -191,8 +193,17 @@ def _with_indices_expand(x, **a):  # type: ignore[no-untyped-def]
     return best, at
 
 
-@_max("T -> T, int64", REALS, shape=lambda x, **a: [_pooled(x, **a)] * 2, expand=_with_indices_expand, wide=False, vjp=_with_indices_vjp)
-def max_pool_with_indices(x, *, kernel_size: Ints, stride: Ints = None, padding: Any = 0, dilation: Ints = 1, ceil_mode: bool = False):
+@_max(
+    "T -> T, int64",
+    REALS,
+    shape=lambda x, **a: [_pooled(x, **a)] * 2,
+    expand=_with_indices_expand,
+    wide=False,
+    vjp=_with_indices_vjp,
+)
+def max_pool_with_indices(
+    x, *, kernel_size: Ints, stride: Ints = None, padding: Any = 0, dilation: Ints = 1, ceil_mode: bool = False
+):
     """``max_pool`` and where each largest element was found, counted through the spatial dimensions of x."""
     a = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation, "ceil_mode": ceil_mode}
     return _max_scan(x, a, True)
@@ -206,7 +217,7 @@ def _divisors(sizes: Sequence[int], counts: Sequence[int], a: Mapping[str, Any])
     if a["divisor_override"]:
         return np.full(counts, float(a["divisor_override"]))
     found = np.ones((1,) * len(sizes))
-    for i, (places, m, (lo, hi)) in enumerate(zip(_places(counts, a), sizes, a["padding"])):
+    for i, (places, m, (_, hi)) in enumerate(zip(_places(counts, a), sizes, a["padding"])):
         within = (places < m + hi) if a["count_include_pad"] else (places >= 0) & (places < m)
         found = found * within.sum(1).reshape((-1,) + (1,) * (len(sizes) - 1 - i))
     return found
@@ -217,12 +228,12 @@ def _reciprocals(like: Any, sizes: Sequence[int], counts: Sequence[int], a: Mapp
         return like.new_tensor(1 / _divisors(sizes, counts, a))
 
 
-def _avg_attrs(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, dilation):  # type: ignore[no-untyped-def]
+def _avg_attrs(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, dilation):
     return {"kernel_size": kernel_size, "stride": stride, "padding": padding, "ceil_mode": ceil_mode,
             "count_include_pad": count_include_pad, "divisor_override": divisor_override, "dilation": dilation}  # fmt: skip
 
 
-def _avg_vjp(g, _y, _x, **a):  # type: ignore[no-untyped-def]
+def _avg_vjp(g, _y, _x, **a):
     sizes, counts = _x.shape[2:], g.shape[2:]
     reach = _reach(sizes, counts, a)
     g = (g * _reciprocals(g, sizes, counts, a)).reshape((prod(g.shape[:2]), 1, *counts))
@@ -231,7 +242,7 @@ def _avg_vjp(g, _y, _x, **a):  # type: ignore[no-untyped-def]
     return conv_transpose(g, ones, None, a["stride"], pads, rest, 1, a["dilation"]).reshape(_x.shape)
 
 
-def _avg_expand(x, **a):  # type: ignore[no-untyped-def]
+def _avg_expand(x, **a):
     sizes, counts = x.shape[2:], _counts(x.shape[2:], a)
     reach = _reach(sizes, counts, a)
     view = columns(margined(x, reach), a["kernel_size"], a["stride"], ((0, 0),) * len(reach), a["dilation"])
@@ -248,10 +259,11 @@ def _avg_canon(specs: Sequence[Any], attrs: Mapping[str, Any], what: str = "avg_
 _AVG = {"count_include_pad": lambda d, m: d.bool(), "divisor_override": lambda d, m: d.one((None, None, 1, 5))}
 
 
-@primitive("T -> T", FLOATS, canon=_avg_canon, shape=_pooled, expand=_avg_expand, vjp=(_avg_vjp,), terms=lambda x, **a: prod(a["kernel_size"]),
+@primitive("T -> T", FLOATS, canon=_avg_canon, shape=_pooled, expand=_avg_expand, vjp=(_avg_vjp,),
+           terms=lambda x, **a: prod(a["kernel_size"]),
            sample=_draw(FLOATS, dilation=lambda d, m: [d.int(1, 2) if d.bool() else 1 for _ in range(m)], **_AVG))  # fmt: skip
-def avg_pool(x, *, kernel_size: Ints, stride: Ints = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
-             divisor_override: int = None, dilation: Ints = 1):  # fmt: skip
+def avg_pool(x, *, kernel_size: Ints, stride: Ints = None, padding: Any = 0, ceil_mode: bool = False,
+             count_include_pad: bool = True, divisor_override: int = None, dilation: Ints = 1):  # fmt: skip
     """The mean of each window of x[batch, channels, *sizes].
 
     The margin counts as zeros, or not at all without ``count_include_pad``; what hangs over it (``ceil_mode``) never counts.
@@ -276,19 +288,25 @@ def _pooled_nd(x: Spec, n: int, **attrs: Any) -> tuple[int, ...]:
 def _averages(n: int) -> Op:
     name = f"avg_pool{n}d"
     doc = f"The mean of each window of x[batch, channels, {', '.join('dhw'[-n:])}], or of one without a batch."
-    declared = partial(composite, "T -> T", FLOATS, name=name, group="pool", canon=partial(_avg_canon, what=name, n=n), terms=avg_pool.terms)
+    declared = partial(
+        composite, "T -> T", FLOATS, name=name, group="pool", canon=partial(_avg_canon, what=name, n=n), terms=avg_pool.terms
+    )
     if n == 1:
 
-        def average(x, *, kernel_size: Ints, stride: Ints = None, padding: Any = 0, ceil_mode: bool = False,  # type: ignore[no-untyped-def]
+        def average(x, *, kernel_size: Ints, stride: Ints = None, padding: Any = 0, ceil_mode: bool = False,
                     count_include_pad: bool = True):  # fmt: skip
             return one_batch(lambda x: avg_pool(x, kernel_size, stride, padding, ceil_mode, count_include_pad), x, 1)
 
         average.__doc__ = doc
-        return declared(shape=partial(_pooled_nd, n=1), sample=_draw(FLOATS, 1, count_include_pad=_AVG["count_include_pad"]))(average)
+        return declared(shape=partial(_pooled_nd, n=1), sample=_draw(FLOATS, 1, count_include_pad=_AVG["count_include_pad"]))(
+            average
+        )
 
-    def average_over(x, *, kernel_size: Ints, stride: Ints = None, padding: Any = 0, ceil_mode: bool = False,  # type: ignore[no-untyped-def]
+    def average_over(x, *, kernel_size: Ints, stride: Ints = None, padding: Any = 0, ceil_mode: bool = False,
                      count_include_pad: bool = True, divisor_override: int = None):  # fmt: skip
-        return one_batch(lambda x: avg_pool(x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override), x, n)
+        return one_batch(
+            lambda x: avg_pool(x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override), x, n
+        )
 
     average_over.__doc__ = doc
     return declared(shape=partial(_pooled_nd, n=n), sample=_draw(FLOATS, n, **_AVG))(average_over)
@@ -313,7 +331,7 @@ def _maxima(n: int) -> Any:
         found = max_pool_with_indices(whole, kernel_size, stride, padding, dilation, ceil_mode)
         return tuple([y.reshape(y.shape[n + 2 - x.ndim :]) for y in found])
 
-    pool.__doc__ = f"The largest of each window of x[batch, channels, {sizes}], or of one without a batch; with ``return_indices`` its place too."
+    pool.__doc__ = f"The largest of each window of x[batch, channels, {sizes}]; with ``return_indices`` its place too."
     with_indices.__doc__ = f"``max_pool{n}d`` and where each largest element was found, counted through {sizes}."
     function(name=f"max_pool{n}d_with_indices")(with_indices)
     return function(name=f"max_pool{n}d")(pool)
@@ -343,14 +361,16 @@ def _adaptive_canon(specs: Sequence[Any], attrs: Mapping[str, Any], what: str, n
     given = given * n if len(given) == 1 else given
     found = tuple([m if size is None else size for m, size in zip(x.shape[2:], given)])
     if len(given) != n or any(not isinstance(v, int) or v < 0 for v in found):
-        raise ShapeError(f"{what}'s output_size is an integer, or {n} of them (None keeps a size), but {attrs['output_size']!r} was given")
+        raise ShapeError(
+            f"{what}'s output_size is an integer, or {n} of them (None keeps a size), but {attrs['output_size']!r} was given"
+        )
     if 0 in x.shape[2:] and 0 not in found:
         raise ShapeError(f"{what} takes at least one element along each spatial dimension but was given {x}")
     return {**attrs, "output_size": found}
 
 
 def _parts(size: int, count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Which elements belong to each of ``count`` parts of a dimension, [count, most], and which of them are real; others repeat the last."""
+    """Which elements belong to each of ``count`` parts of a dimension, [count, most], and which are real, not the last repeated."""
     i = np.arange(count)
     start, stop = i * size // max(1, count), -(-(i + 1) * size // max(1, count))
     most = int((stop - start).max(initial=1))
@@ -415,10 +435,10 @@ def _adaptive(n: int) -> tuple[Op, Any]:
     def shape(x: Spec, output_size: Ints) -> tuple[int, ...]:
         return (*x.shape[:-n], *output_size)
 
-    def average(x, *, output_size: Any):  # type: ignore[no-untyped-def]
+    def average(x, *, output_size: Any):
         return _adaptive_average(x, output_size)
 
-    def largest(x, *, output_size: Any):  # type: ignore[no-untyped-def]
+    def largest(x, *, output_size: Any):
         whole = x.reshape((1, *x.shape)) if x.ndim == n + 1 else x
         return tuple([y.reshape(y.shape[n + 2 - x.ndim :]) for y in _adaptive_maximum(whole, output_size)])
 
@@ -426,11 +446,15 @@ def _adaptive(n: int) -> tuple[Op, Any]:
         found = pair(x, output_size)
         return found if return_indices else found[0]
 
-    average.__doc__ = f"The means of output_size parts, as equal as can be, of x[batch, channels, {sizes}], or of one without a batch."
+    average.__doc__ = (
+        f"The means of output_size parts, as equal as can be, of x[batch, channels, {sizes}], or of one without a batch."
+    )
     largest.__doc__ = f"``{b}`` and where each largest element was found, counted through {sizes}."
-    maximum.__doc__ = f"The largest of each of output_size parts of x[batch, channels, {sizes}]; with ``return_indices`` its place too."
-    means = composite("T -> T", FLOATS, name=a, group="pool", canon=partial(_adaptive_canon, what=a, n=n), shape=shape, sample=sample(FLOATS),
-                      terms=lambda x, output_size: prod(x.shape[-n:]))(average)  # fmt: skip
+    maximum.__doc__ = (
+        f"The largest of each of output_size parts of x[batch, channels, {sizes}]; with ``return_indices`` its place too."
+    )
+    means = composite("T -> T", FLOATS, name=a, group="pool", canon=partial(_adaptive_canon, what=a, n=n), shape=shape,
+                      sample=sample(FLOATS), terms=lambda x, output_size: prod(x.shape[-n:]))(average)  # fmt: skip
     pair = composite("T -> T, int64", REALS, name=f"{b}_with_indices", group="pool", canon=partial(_adaptive_canon, what=b, n=n),
                      shape=lambda x, output_size: [shape(x, output_size)] * 2, sample=sample(REALS))(largest)  # fmt: skip
     return means, function(name=b)(maximum)
@@ -459,14 +483,14 @@ def _norms(n: int) -> Op:
         (x,), attrs = draw(d)
         return [x], {"norm_type": d.one((1, 2, 3)), **{k: v for k, v in attrs.items() if k != "padding"}}
 
-    def norm(x, *, norm_type: float, kernel_size: Ints, stride: Ints = None, ceil_mode: bool = False):  # type: ignore[no-untyped-def]
+    def norm(x, *, norm_type: float, kernel_size: Ints, stride: Ints = None, ceil_mode: bool = False):
         mean = one_batch(lambda x: avg_pool(x.pow(norm_type), kernel_size, stride, 0, ceil_mode), x, n)
         return (mean * prod(kernel_size)).pow(1 / norm_type)
 
     draw = _draw(FLOATS, n)
-    norm.__doc__ = f"The norm (the sum of powers norm_type, to the power 1/norm_type) of each window of x[batch, channels, {', '.join('dhw'[-n:])}]."
-    return composite("T -> T", FLOATS, name=name, group="pool", canon=canon, shape=shape, sample=sample, domain=(0.125, 4), special=False,
-                     terms=avg_pool.terms)(norm)  # fmt: skip
+    norm.__doc__ = f"The norm of each window of x[batch, channels, {', '.join('dhw'[-n:])}]: its sum of powers, to 1/norm_type."
+    return composite("T -> T", FLOATS, name=name, group="pool", canon=canon, shape=shape, sample=sample, domain=(0.125, 4),
+                     special=False, terms=avg_pool.terms)(norm)  # fmt: skip
 
 
 lp_pool1d, lp_pool2d, lp_pool3d = _norms(1), _norms(2), _norms(3)
@@ -501,13 +525,15 @@ def _unpooling(n: int) -> Op:
         index = _flat_places(places, [prod([2 * m for m in shape[3 + i :]]) for i in range(n)])
         return [d.array(shape, d.dtype(REALS)), np.broadcast_to(index, shape).astype(np.int64)], {"kernel_size": 2}
 
-    def unpool(x, indices, *, kernel_size: Ints, stride: Ints = None, padding: Ints = 0, output_size: Ints = None):  # type: ignore[no-untyped-def]
+    def unpool(x, indices, *, kernel_size: Ints, stride: Ints = None, padding: Ints = 0, output_size: Ints = None):
         lead = x.shape[:-n]
         flat = (*lead, prod(x.shape[-n:]))
         zeros = x.new_zeros((*lead, prod(output_size)))
         return zeros.scatter(len(lead), indices.reshape(flat), x.reshape(flat)).reshape((*lead, *output_size))
 
-    unpool.__doc__ = f"Zeros, but for each element of x[batch, channels, {', '.join('dhw'[-n:])}] at the place its index names: undoes max_pool{n}d."
+    unpool.__doc__ = (
+        f"Undo max_pool{n}d: each element of x at the place in {', '.join('dhw'[-n:])} that its index names, zeros elsewhere."
+    )
     return composite("T, I -> T", REALS, I=INTEGERS, name=name, group="pool", canon=canon, shape=shape, sample=sample)(unpool)
 
 

@@ -78,8 +78,8 @@ _NEAREST = {
 
 
 @lru_cache(512)
-def _resize_table(new: int, size: int, scale: float, mode: str, coordinates: str, nearest: str, a: float, exclude: bool, antialias: bool,
-                  roi: tuple[float, float]) -> tuple[Table, np.ndarray[Any, Any]]:  # fmt: skip
+def _resize_table(new: int, size: int, scale: float, mode: str, coordinates: str, nearest: str, a: float, exclude: bool,
+                  antialias: bool, roi: tuple[float, float]) -> tuple[Table, np.ndarray[Any, Any]]:  # fmt: skip
     """The table of ONNX's Resize along one dimension, and which places lie outside of it."""
     at = _coordinates(coordinates, new, size, scale, roi)
     outside = (at < 0) | (at > size - 1)
@@ -89,7 +89,9 @@ def _resize_table(new: int, size: int, scale: float, mode: str, coordinates: str
 
 
 @lru_cache(512)
-def _torch_table(new: int, size: int, scale: float | None, mode: str, align: bool, antialias: bool, double: bool, copies: bool) -> Table:
+def _torch_table(
+    new: int, size: int, scale: float | None, mode: str, align: bool, antialias: bool, double: bool, copies: bool
+) -> Table:
     """The table of PyTorch's interpolate along one dimension; nearest places are found in PyTorch's precision.
 
     ``copies``: a dimension that keeps its size keeps its elements, whatever the factor.
@@ -153,23 +155,31 @@ def _interpolate_canon(specs: Sequence[Any], attrs: Mapping[str, Any]) -> dict[s
         raise DTypeError(f"interpolate's mode is one of {', '.join(_MODES)} but {mode!r} was given")
     if n not in _MODES[mode]:
         wanted = " or ".join(str(m + 2) for m in _MODES[mode])
-        raise ShapeError(f"interpolate in mode {mode!r} takes x[batch, channels, *sizes] of {wanted} dimensions but was given {x}")
+        raise ShapeError(
+            f"interpolate in mode {mode!r} takes x[batch, channels, *sizes] of {wanted} dimensions but was given {x}"
+        )
     size, scale = [None if attrs[k] in (None, ()) else attrs[k] for k in ("size", "scale_factor")]
     if size is None and scale is None:
         raise ShapeError("interpolate takes a size or a scale_factor but neither was given")
     sizes = None if size is None else size if isinstance(size, tuple) else (size,) * n
     scales = None if scale is None else tuple(map(float, scale if isinstance(scale, tuple) else (scale,) * n))
     if any(v is not None and len(v) != n for v in (sizes, scales)):
-        raise ShapeError(f"interpolate takes one number or {n}, one per dimension of {x} after its channels, but {size or scale} was given")
+        raise ShapeError(
+            f"interpolate takes one number or {n}, one per dimension of {x} after its channels, but {size or scale} was given"
+        )
     if scales is not None and any(not 0 < s < float("inf") for s in scales):
         raise ShapeError(f"interpolate's scale_factor is above 0 but {scale} was given")
     scaled = sizes if scales is None else tuple([floor(m * s) for m, s in zip(x.shape[2:], scales)])
     if sizes is not None and scaled != sizes:
-        raise ShapeError(f"interpolate takes a size or a scale_factor but both {size} and {scale} were given, and they differ for {x}")
+        raise ShapeError(
+            f"interpolate takes a size or a scale_factor but both {size} and {scale} were given, and they differ for {x}"
+        )
     if any(not isinstance(m, int) or m < 1 for m in scaled) or 0 in x.shape[2:]:
         raise ShapeError(f"interpolate takes sizes of at least 1 but would make {scaled} of {x}")
     if attrs["align_corners"] is not None and (mode.startswith("nearest") or mode == "area"):
-        raise DTypeError(f"interpolate's align_corners has no meaning in mode {mode!r}; it is for linear, bilinear, bicubic and trilinear")
+        raise DTypeError(
+            f"interpolate's align_corners has no meaning in mode {mode!r}; it is for linear, bilinear, bicubic and trilinear"
+        )
     if attrs["antialias"] and mode not in ("bilinear", "bicubic"):
         raise DTypeError(f"interpolate's antialias is for the modes bilinear and bicubic but {mode!r} was given")
     if attrs["recompute_scale_factor"]:
@@ -183,10 +193,16 @@ def _interpolate_sample(d: Any) -> Any:
     mode = d.one(tuple(_MODES))
     n = d.one(_MODES[mode])
     smooth = mode in ("linear", "bilinear", "bicubic", "trilinear")
-    x = d.array((d.one((0, 1, 2)), d.int(1, 3), *[d.int(1, 6) for _ in range(n)]), d.dtype(FLOATS if smooth or mode == "area" else ALL))
+    x = d.array(
+        (d.one((0, 1, 2)), d.int(1, 3), *[d.int(1, 6) for _ in range(n)]), d.dtype(FLOATS if smooth or mode == "area" else ALL)
+    )
     attrs: dict[str, Any] = {"mode": mode, "size": [d.int(1, 9) for _ in range(n)]}
     if d.bool():
-        attrs = {"mode": mode, "scale_factor": [d.one((1.0, 1.5, 2.0, 3.3)) for _ in range(n)], "recompute_scale_factor": d.bool()}
+        attrs = {
+            "mode": mode,
+            "scale_factor": [d.one((1.0, 1.5, 2.0, 3.3)) for _ in range(n)],
+            "recompute_scale_factor": d.bool(),
+        }
     if smooth:
         attrs["align_corners"] = d.bool()
     if mode in ("bilinear", "bicubic"):
@@ -215,7 +231,9 @@ def interpolate(x, *, size: Any = None, scale_factor: Any = None, mode: str = "n
         double = x.dtype.name == "float64"
         copies = not antialias and (filtering == "linear" or (mode == "nearest" and len(size) == 2))
         for axis, (new, scale) in enumerate(zip(size, scales), 2):
-            x = _taken(x, axis, _torch_table(new, x.shape[axis], scale, filtering, bool(align_corners), antialias, double, copies))
+            x = _taken(
+                x, axis, _torch_table(new, x.shape[axis], scale, filtering, bool(align_corners), antialias, double, copies)
+            )
         return x
 
     return _resampled(x, "interpolation", not mode.startswith("nearest"), resized)
@@ -292,7 +310,11 @@ def _resize_canon(specs: Sequence[Any], attrs: Mapping[str, Any]) -> dict[str, A
     for k, choices in _CHOICES.items():
         if attrs[k] not in choices:
             raise DTypeError(f"resize's {k} is one of {', '.join(choices)} but {attrs[k]!r} was given")
-    dims = tuple(range(x.ndim)) if attrs["dims"] is None else tuple([normalize_dim(d, x.ndim, "resize's dims") for d in attrs["dims"]])
+    dims = (
+        tuple(range(x.ndim))
+        if attrs["dims"] is None
+        else tuple([normalize_dim(d, x.ndim, "resize's dims") for d in attrs["dims"]])
+    )
     roi = attrs["roi"] if attrs["roi"] is not None else (0.0,) * len(dims) + (1.0,) * len(dims)
     for what, given, n in (("sizes", sizes, len(dims)), ("scales", scales, len(dims)), ("roi", roi, 2 * len(dims))):
         if given is not None and (not isinstance(given, tuple) or len(given) != n):
@@ -323,7 +345,12 @@ def _resize_sample(d: Any) -> Any:
     shape = [d.int(1, 5) for _ in range(d.int(1, 4))]
     mode = d.one(_CHOICES["mode"])
     attrs: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": d.one(_CHOICES["coordinate_transformation_mode"])}
-    attrs |= {"nearest_mode": d.one(_CHOICES["nearest_mode"]), "exclude_outside": d.bool(), "antialias": d.bool(), "extrapolation_value": 2.5}
+    attrs |= {
+        "nearest_mode": d.one(_CHOICES["nearest_mode"]),
+        "exclude_outside": d.bool(),
+        "antialias": d.bool(),
+        "extrapolation_value": 2.5,
+    }
     attrs |= {"sizes": [d.int(1, 7) for _ in shape]} if d.bool() else {"scales": [d.one((0.6, 1.0, 1.5, 2.0)) for _ in shape]}
     attrs["roi"] = [d.one((0.0, 0.25, -0.25)) for _ in shape] + [d.one((1.0, 0.75, 1.25)) for _ in shape]
     return [d.array(shape, d.dtype(ALL if mode == "nearest" else FLOATS))], attrs
@@ -332,8 +359,8 @@ def _resize_sample(d: Any) -> Any:
 @composite("T -> T", ALL, canon=_resize_canon, shape=lambda x, *, sizes, **_: sizes, sample=_resize_sample, method=False,
            terms=lambda x, *, sizes, **_: prod([4 * max(1, -(-m // max(1, k))) for m, k in zip(x.shape, sizes)]))  # fmt: skip
 def resize(x, *, sizes: Shape = None, scales: Any = None, dims: Ints = None, mode: str = "nearest",
-           coordinate_transformation_mode: str = "half_pixel", nearest_mode: str = "round_prefer_floor", cubic_coeff_a: float = -0.75,
-           exclude_outside: bool = False, extrapolation_value: float = 0.0, antialias: bool = False, roi: Any = None,
+           coordinate_transformation_mode: str = "half_pixel", nearest_mode: str = "round_prefer_floor",
+           cubic_coeff_a: float = -0.75, exclude_outside: bool = False, extrapolation_value: float = 0.0, antialias: bool = False, roi: Any = None,
            keep_aspect_ratio_policy: str = "stretch"):  # fmt: skip
     """x in other sizes along any of its dimensions, as ONNX's Resize (opset 19) defines it for its attributes.
 
@@ -435,8 +462,8 @@ def _grid_sample_sample(d: Any) -> Any:
     return [x, grid], {"mode": mode, "padding_mode": d.one(("zeros", "border", "reflection")), "align_corners": d.bool()}
 
 
-@composite("T, T -> T", FLOATS, canon=_grid_canon, sample=_grid_sample_sample, special=False, method=False, terms=lambda x, grid, **_: 4 ** (x.ndim - 2),
-           shape=lambda x, grid, **_: (*x.shape[:2], *grid.shape[1:-1]))  # fmt: skip
+@composite("T, T -> T", FLOATS, canon=_grid_canon, sample=_grid_sample_sample, special=False, method=False,
+           terms=lambda x, grid, **_: 4 ** (x.ndim - 2), shape=lambda x, grid, **_: (*x.shape[:2], *grid.shape[1:-1]))  # fmt: skip
 def grid_sample(x, grid, *, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool = False):
     """x[batch, channels, *sizes] at the places of grid[batch, *new, n], which run from -1 to 1, the last dimension's first.
 
@@ -477,13 +504,19 @@ def _affine_canon(specs: Sequence[Any], attrs: Mapping[str, Any]) -> dict[str, A
     (theta,), size = specs, attrs["size"]
     n = len(size) - 2
     if n not in (2, 3) or theta.shape != (size[0], n, n + 1):
-        raise ShapeError(f"affine_grid takes theta[batch, n, n + 1] and a size (batch, channels, *n sizes) for n 2 or 3 but was given {theta} and {size}")
+        raise ShapeError(
+            "affine_grid takes theta[batch, n, n + 1] and a size (batch, channels, *n sizes) for n 2 or 3 "
+            f"but was given {theta} and {size}"
+        )
     return dict(attrs)
 
 
 def _affine_sample(d: Any) -> Any:
     n, batch = d.int(2, 3), d.one((0, 1, 2))
-    return [d.array((batch, n, n + 1), d.dtype(FLOATS))], {"size": [batch, 1, *[d.int(1, 4) for _ in range(n)]], "align_corners": d.bool()}
+    return [d.array((batch, n, n + 1), d.dtype(FLOATS))], {
+        "size": [batch, 1, *[d.int(1, 4) for _ in range(n)]],
+        "align_corners": d.bool(),
+    }
 
 
 @composite("T -> T", FLOATS, canon=_affine_canon, sample=_affine_sample, method=False, terms=lambda theta, **_: 4,
@@ -505,15 +538,30 @@ def _factor(what: str, x: Spec, r: int, fits: bool, wanted: str) -> None:
         raise ShapeError(f"{what} by {r} takes x[.., {wanted} but was given {x}")
 
 
+def _shuffle_shape(x: Spec, *, upscale_factor: int) -> tuple[int, ...]:
+    *lead, c, h, w = x.shape
+    return (*lead, c // upscale_factor**2, h * upscale_factor, w * upscale_factor)
+
+
+def _shuffle_sample(d: Any) -> Any:
+    r = d.int(1, 3)
+    return [d.array((*d.shape(0, 2), r * r * d.int(0, 2), d.int(0, 3), d.int(0, 3)), d.dtype(EVERY))], {"upscale_factor": r}
+
+
 def _shuffle_canon(specs: Sequence[Any], attrs: Mapping[str, Any]) -> dict[str, Any]:
     (x,), r = specs, attrs["upscale_factor"]
-    _factor("pixel_shuffle", x, r, x.ndim >= 3 and r > 0 and x.shape[-3] % (r * r) == 0, f"channels, h, w] with channels a multiple of {r * r}")
+    _factor(
+        "pixel_shuffle",
+        x,
+        r,
+        x.ndim >= 3 and r > 0 and x.shape[-3] % (r * r) == 0,
+        f"channels, h, w] with channels a multiple of {r * r}",
+    )
     return dict(attrs)
 
 
 @composite("S -> S", S=EVERY, canon=_shuffle_canon, wide=False,
-           shape=lambda x, *, upscale_factor: (*x.shape[:-3], x.shape[-3] // upscale_factor**2, *[m * upscale_factor for m in x.shape[-2:]]),
-           sample=lambda d: ([d.array((*d.shape(0, 2), 4 * d.int(0, 2), d.int(0, 3), d.int(0, 3)), d.dtype(EVERY))], {"upscale_factor": 2}))  # fmt: skip
+           shape=_shuffle_shape, sample=_shuffle_sample)  # fmt: skip
 def pixel_shuffle(x, *, upscale_factor: int):
     """x[.., channels * r * r, h, w] as [.., channels, h * r, w * r].  https://arxiv.org/abs/1609.05158"""
     r = upscale_factor
@@ -521,6 +569,16 @@ def pixel_shuffle(x, *, upscale_factor: int):
     n = len(lead)
     y = x.reshape((*lead, c // (r * r), r, r, h, w)).permute((*range(n), n, n + 3, n + 1, n + 4, n + 2))
     return y.reshape((*lead, c // (r * r), h * r, w * r))
+
+
+def _unshuffle_shape(x: Spec, *, downscale_factor: int) -> tuple[int, ...]:
+    *lead, c, h, w = x.shape
+    return (*lead, c * downscale_factor**2, h // downscale_factor, w // downscale_factor)
+
+
+def _unshuffle_sample(d: Any) -> Any:
+    r = d.int(1, 3)
+    return [d.array((*d.shape(0, 2), d.int(0, 3), r * d.int(0, 2), r * d.int(0, 2)), d.dtype(EVERY))], {"downscale_factor": r}
 
 
 def _unshuffle_canon(specs: Sequence[Any], attrs: Mapping[str, Any]) -> dict[str, Any]:
@@ -531,8 +589,7 @@ def _unshuffle_canon(specs: Sequence[Any], attrs: Mapping[str, Any]) -> dict[str
 
 
 @composite("S -> S", S=EVERY, canon=_unshuffle_canon, wide=False,
-           shape=lambda x, *, downscale_factor: (*x.shape[:-3], x.shape[-3] * downscale_factor**2, *[m // downscale_factor for m in x.shape[-2:]]),
-           sample=lambda d: ([d.array((*d.shape(0, 2), d.int(0, 3), 2 * d.int(0, 2), 2 * d.int(0, 2)), d.dtype(EVERY))], {"downscale_factor": 2}))  # fmt: skip
+           shape=_unshuffle_shape, sample=_unshuffle_sample)  # fmt: skip
 def pixel_unshuffle(x, *, downscale_factor: int):
     """x[.., channels, h * r, w * r] as [.., channels * r * r, h, w]: undoes ``pixel_shuffle``."""
     r = downscale_factor
@@ -542,15 +599,23 @@ def pixel_unshuffle(x, *, downscale_factor: int):
     return y.reshape((*lead, c * r * r, h // r, w // r))
 
 
+def _channel_sample(d: Any) -> Any:
+    groups = d.int(1, 3)
+    return [d.array((d.int(0, 2), groups * d.int(0, 2), *d.shape(0, 3)), d.dtype(EVERY))], {"groups": groups}
+
+
 def _channel_canon(specs: Sequence[Any], attrs: Mapping[str, Any]) -> dict[str, Any]:
     (x,), groups = specs, attrs["groups"]
     if x.ndim < 2 or groups < 1 or x.shape[1] % groups:
-        raise ShapeError(f"channel_shuffle takes x[batch, channels, ..] with channels a multiple of the groups but was given {x} and {groups} groups")
+        raise ShapeError(
+            "channel_shuffle takes x[batch, channels, ..] with channels a multiple of the groups "
+            f"but was given {x} and {groups} groups"
+        )
     return dict(attrs)
 
 
 @composite("S -> S", S=EVERY, canon=_channel_canon, wide=False, shape=lambda x, *, groups: x.shape,
-           sample=lambda d: ([d.array((d.int(0, 2), 3 * d.int(0, 2), *d.shape(0, 3)), d.dtype(EVERY))], {"groups": 3}))  # fmt: skip
+           sample=_channel_sample)  # fmt: skip
 def channel_shuffle(x, *, groups: int):
     """x[batch, groups * n, ..] with its channels in the order that takes one of each group in turn."""
     batch, channels, *sizes = x.shape
