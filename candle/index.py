@@ -69,7 +69,8 @@ def _part(x: Tensor, part: Any) -> Any:
         found = as_tensor(array if array.dtype.kind != "O" else listed, device=x.backend)
     else:
         raise DTypeError(
-            f"an index is an integer, a slice, None, Ellipsis, a list, an array or a tensor of integers or booleans but {part!r:.60} was given"
+            "an index is an integer, a slice, None, Ellipsis, or a list, an array or a tensor of integers or booleans "
+            f"but {part!r:.60} was given"
         )
     if found.dtype.kind not in "biu":
         raise DTypeError(f"a tensor used as an index holds integers or booleans but {found.spec} was given; cast it with .long()")
@@ -112,7 +113,9 @@ def _parsed(x: Tensor, key: Any) -> _Key:
         elif isinstance(part, int):
             n = x.shape[dim]
             if not -n <= part < n:
-                raise DimError(f"the index {part} is outside dimension {dim} of {x.spec}, which has {n}: it is from {-n} to {n - 1}")
+                raise DimError(
+                    f"the index {part} is outside dimension {dim} of {x.spec}, which has {n}: it is from {-n} to {n - 1}"
+                )
             at = part % n
             slices.append(slice(at, at + 1, 1))
         elif isinstance(part, slice):
@@ -123,7 +126,10 @@ def _parsed(x: Tensor, key: Any) -> _Key:
             shape.append(len(range(*part.indices(n))))
         elif part.dtype.kind == "b":
             if part.shape != x.shape[dim : dim + part.ndim]:
-                raise DimError(f"a mask has the shape of the dimensions it indexes, {x.shape[dim : dim + part.ndim]}, but was given {part.spec}")
+                raise DimError(
+                    f"a mask has the shape of the dimensions it indexes, {x.shape[dim : dim + part.ndim]}, "
+                    f"but was given {part.spec}"
+                )
             for n in part.shape:
                 slices.append(_FULL)
                 shape.append(n)
@@ -200,7 +206,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> Tensor:
 
 
 def put_at(x: Tensor, key: tuple[Any, ...], value: Any, accumulate: bool) -> Tensor:
-    """``setitem``; or, with ``accumulate``, x with the value added at ``x[key]``, a tuple of tensors, as often as it names a place."""
+    """``setitem``; or, with ``accumulate``, x with the value added at ``x[key]`` as often as that names a place."""
     if not accumulate:
         return setitem(x, key, value)
     value, parsed = _value(x, value), _parsed(x, key)
@@ -222,7 +228,7 @@ def _value(x: Tensor, value: Any) -> Tensor:
 
 
 def _fitted(v: Tensor, shape: tuple[int, ...], x: Tensor) -> Tensor:
-    """A value without the leading dimensions of size one that its place has not; raises ShapeError where it does not broadcast."""
+    """A value without the leading dimensions of size one that its place lacks; ShapeError where it does not broadcast."""
     given = v.spec
     extra = v.ndim - len(shape)
     if extra > 0 and all(n == 1 for n in v.shape[:extra]):

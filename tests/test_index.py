@@ -25,15 +25,22 @@ def lifted(key: Any, make: Any) -> Any:
 
 M = np.array([[True, False, True], [False, False, True]])
 KEYS = [
-    0, -1, np.s_[:], np.s_[1:], np.s_[...], None, np.s_[0, 1], np.s_[0, 1, 2], np.s_[..., 0], np.s_[1, ..., -1], np.s_[:, None, 1:, ::2], np.s_[None, ..., None],
+    0, -1, np.s_[:], np.s_[1:], np.s_[...], None, np.s_[0, 1], np.s_[0, 1, 2], np.s_[..., 0], np.s_[1, ..., -1],
+    np.s_[:, None, 1:, ::2], np.s_[None, ..., None],
     np.s_[:, 5:], np.s_[2:1], np.s_[-9:9], (), np.s_[:, :, :, ...], np.s_[1, None, 2],
-    L([0, 1, 1]), L([[1, 0], [-1, -2]]), np.s_[:, L([2, 0])], np.s_[..., L([3, -4])], np.s_[L([0, 1]), L([2, 1])], np.s_[:, L([[0], [1]]), L([0, 3])],
-    np.s_[L([0, 1]), :, L([2, 3])], np.s_[0, :, L([1, 2])], np.s_[L([1, 0]), 1], np.s_[1, L([1, 0])], np.s_[:, 1, L([1, 0])], np.s_[L([0]), ..., L([[1], [2]])],
-    np.s_[1:, L([0, 2]), ::2], np.s_[None, L([0, 1]), None], np.s_[L([0, 1]), None, L([1, 2])], np.s_[:, None, L([0, 2]), 0], L([], np.int64), np.s_[:, L([], np.int64)],
-    np.s_[L(1)], np.s_[..., L(-1)], np.s_[L(0), :, L(2)], np.s_[L(1), L([0, 2])], np.s_[:, L(1), L([0, 2])], np.s_[L([0, 1]), :, L(3)],
-    M, np.s_[M, 1], np.s_[M, None], np.s_[M, ::2], L([True, False]), L([False, False]), np.s_[:, L([True, False, True])], np.s_[..., L([True, False, True, True])],
+    L([0, 1, 1]), L([[1, 0], [-1, -2]]), np.s_[:, L([2, 0])], np.s_[..., L([3, -4])], np.s_[L([0, 1]), L([2, 1])],
+    np.s_[:, L([[0], [1]]), L([0, 3])],
+    np.s_[L([0, 1]), :, L([2, 3])], np.s_[0, :, L([1, 2])], np.s_[L([1, 0]), 1], np.s_[1, L([1, 0])], np.s_[:, 1, L([1, 0])],
+    np.s_[L([0]), ..., L([[1], [2]])],
+    np.s_[1:, L([0, 2]), ::2], np.s_[None, L([0, 1]), None], np.s_[L([0, 1]), None, L([1, 2])], np.s_[:, None, L([0, 2]), 0],
+    L([], np.int64), np.s_[:, L([], np.int64)],
+    np.s_[L(1)], np.s_[..., L(-1)], np.s_[L(0), :, L(2)], np.s_[L(1), L([0, 2])], np.s_[:, L(1), L([0, 2])],
+    np.s_[L([0, 1]), :, L(3)],
+    M, np.s_[M, 1], np.s_[M, None], np.s_[M, ::2], L([True, False]), L([False, False]), np.s_[:, L([True, False, True])],
+    np.s_[..., L([True, False, True, True])],
     np.s_[L([True, False]), :, 1:], np.s_[0, L([True, False, True])], np.s_[L([True, True]), L([0, 2])], np.s_[None, M],
-    True, False, np.s_[True, 0], np.s_[L(True)], np.s_[L(False)], np.s_[:, True], [0, 1], np.s_[[0, 1], [1, 2]], np.s_[:, [True, False, True]], np.s_[:, [0, -1], 1:3], [True, False],
+    True, False, np.s_[True, 0], np.s_[L(True)], np.s_[L(False)], np.s_[:, True], [0, 1], np.s_[[0, 1], [1, 2]],
+    np.s_[:, [True, False, True]], np.s_[:, [0, -1], 1:3], [True, False],
     np.s_[L([1, 0], np.int32)], np.s_[:, L([1, 0], np.int32)],
 ]  # fmt: skip
 
@@ -42,7 +49,10 @@ KEYS = [
 def test_getitem(key: Any) -> None:
     check(lambda x: x[lifted(key, candle.tensor)], lambda x: x[lifted(key, torch.tensor)], array(2, 3, 4), second=True)
     x = array(2, 3, 4)
-    same(candle.tensor(x, device="bare")[lifted(key, lambda a: candle.tensor(a, device="bare"))], to_torch(x)[lifted(key, torch.tensor)])
+    same(
+        candle.tensor(x, device="bare")[lifted(key, lambda a: candle.tensor(a, device="bare"))],
+        to_torch(x)[lifted(key, torch.tensor)],
+    )
 
 
 def assigned(library: Any) -> Any:
@@ -62,18 +72,27 @@ def test_setitem(key: Any) -> None:
     x = array(2, 3, 4)
     part = to_torch(x)[lifted(key, torch.tensor)]
     ours, theirs = assigned(candle), assigned(torch)
-    distinct = len(np.unique(np.arange(24).reshape(2, 3, 4)[lifted(key, np.asarray)])) == np.arange(24).reshape(2, 3, 4)[lifted(key, np.asarray)].size
+    distinct = (
+        len(np.unique(np.arange(24).reshape(2, 3, 4)[lifted(key, np.asarray)]))
+        == np.arange(24).reshape(2, 3, 4)[lifted(key, np.asarray)].size
+    )
     for shape in {(), (1,), tuple(part.shape[-1:]), tuple(part.shape)}:
         if not distinct and np.prod(shape) > 1:
             continue
         v = array(*shape, seed=1)
         check(lambda x, v: ours(x, v, key), lambda x, v: theirs(x, v, key), x, v, second=True)
         with candle.device("bare"):
-            same(ours(candle.tensor(x, device="bare"), candle.tensor(v, device="bare"), key), theirs(to_torch(x), to_torch(v), key))
+            same(
+                ours(candle.tensor(x, device="bare"), candle.tensor(v, device="bare"), key), theirs(to_torch(x), to_torch(v), key)
+            )
     same(ours(candle.tensor(x), 2, key), theirs(to_torch(x), 2, key))
 
 
-@pytest.mark.parametrize("key", [np.s_[::-1], np.s_[:, ::-2], np.s_[1, 2:0:-1, ::-1], np.s_[..., -1:-9:-3], np.s_[::-1, L([0, 2])], np.s_[None, ::-1, 1]], ids=str)
+@pytest.mark.parametrize(
+    "key",
+    [np.s_[::-1], np.s_[:, ::-2], np.s_[1, 2:0:-1, ::-1], np.s_[..., -1:-9:-3], np.s_[::-1, L([0, 2])], np.s_[None, ::-1, 1]],
+    ids=str,
+)
 def test_negative_steps(key: Any) -> None:
     """Slices that run backwards, which PyTorch has not: as NumPy has them."""
     x = array(2, 3, 4)
@@ -95,9 +114,23 @@ def test_shapes_at_the_edges(shape: Any) -> None:
     x = array(*shape)
     keys: list[Any] = [..., None, True, False, (..., None), (None, ...), ()]
     if shape:
-        keys += [np.s_[:], np.s_[1:], np.s_[..., :1], np.s_[:0], np.zeros(0, np.int64), np.zeros(shape, bool), np.ones(shape[:1], bool), np.s_[..., None, :]]
+        keys += [
+            np.s_[:],
+            np.s_[1:],
+            np.s_[..., :1],
+            np.s_[:0],
+            np.zeros(0, np.int64),
+            np.zeros(shape, bool),
+            np.ones(shape[:1], bool),
+            np.s_[..., None, :],
+        ]
     if shape == (2, 1, 3, 1, 2, 2):
-        keys += [np.s_[1, :, L([0, 2]), ..., L([1, 0])], np.s_[..., 0, 1], np.s_[:, :, :, :, 1:, L([0, 0, 1])], np.ones((2, 1, 3), bool)]
+        keys += [
+            np.s_[1, :, L([0, 2]), ..., L([1, 0])],
+            np.s_[..., 0, 1],
+            np.s_[:, :, :, :, 1:, L([0, 0, 1])],
+            np.ones((2, 1, 3), bool),
+        ]
     for key in keys:
         check(lambda x: x[lifted(key, candle.tensor)], lambda x: x[lifted(key, torch.tensor)], x)
         check(lambda x: assigned(candle)(x, 3, key), lambda x: assigned(torch)(x, 3, key), x)
@@ -121,7 +154,9 @@ def cases(draw: Any) -> Any:
             key.append(draw(st.integers(-n, n - 1)))
         elif kind == "ids" and (n or 0 in common):
             size = int(np.prod(common))
-            key.append(np.array(draw(st.lists(st.integers(-n, max(n - 1, 0)), min_size=size, max_size=size)), np.int64).reshape(common))
+            key.append(
+                np.array(draw(st.lists(st.integers(-n, max(n - 1, 0)), min_size=size, max_size=size)), np.int64).reshape(common)
+            )
         elif kind == "mask" and not masks and not any(isinstance(k, np.ndarray) for k in key):
             masks += 1
             key.append(np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n)), bool))
@@ -164,7 +199,17 @@ def test_numpy_keys() -> None:
     """Arrays and NumPy numbers are keys as tensors are."""
     x = array(4, 5)
     t = candle.tensor(x)
-    for key in (np.int64(2), np.array([0, 3]), (np.array([0, 3]), np.int32(1)), np.array([True, False, True, False]), np.bool_(True), x > 0, range(2), [[0, 1], [3, 0]], (slice(None), (0, 2))):
+    for key in (
+        np.int64(2),
+        np.array([0, 3]),
+        (np.array([0, 3]), np.int32(1)),
+        np.array([True, False, True, False]),
+        np.bool_(True),
+        x > 0,
+        range(2),
+        [[0, 1], [3, 0]],
+        (slice(None), (0, 2)),
+    ):
         np.testing.assert_array_equal(t[key].numpy(), x[list(key) if isinstance(key, range) else key])
 
 
@@ -235,7 +280,11 @@ ERRORS = [
     (lambda x: x[candle.tensor([0.5])], candle.DTypeError, "cast it with .long()"),
     (lambda x: x[0.5:], candle.DTypeError, "a slice is made of integers but 0.5"),
     (lambda x: x[::0], candle.DimError, "step is not 0"),
-    (lambda x: x[[True, False, True]], candle.DimError, "a mask has the shape of the dimensions it indexes, (2,), but was given bool[3]"),
+    (
+        lambda x: x[[True, False, True]],
+        candle.DimError,
+        "a mask has the shape of the dimensions it indexes, (2,), but was given bool[3]",
+    ),
     (lambda x: x[[0, 1], [0, 1, 2]], candle.ShapeError, "broadcast together"),
     (lambda x: x.__setitem__(0, candle.ones(2)), candle.ShapeError, "float32[2] does not broadcast to (3,)"),
     (lambda x: x.__setitem__([0, 1], candle.ones(3, 3)), candle.ShapeError, "does not broadcast to (2, 3)"),

@@ -111,8 +111,11 @@ SAME = [
     ("repeat_interleave", lambda x: x.repeat_interleave(2, 1), (2, 3)),
     ("repeat_interleave all", lambda x: x.repeat_interleave(3), (2, 3)),
     ("repeat_interleave none", lambda x: x.repeat_interleave(0, dim=0), (2, 3)),
-    *[(f"{f} {k}", lambda x, f=f, k=k: getattr(x, f)(k), s) for f in ("tril", "triu") for k, s in
-      ((0, (3, 4)), (1, (4, 3)), (-1, (2, 3, 3)), (9, (2, 2)), (-9, (2, 2)), (0, (0, 3)), (0, (2, 1, 2, 3, 2)))],
+    *[
+        (f"{f} {k}", lambda x, f=f, k=k: getattr(x, f)(k), s)
+        for f in ("tril", "triu")
+        for k, s in ((0, (3, 4)), (1, (4, 3)), (-1, (2, 3, 3)), (9, (2, 2)), (-9, (2, 2)), (0, (0, 3)), (0, (2, 1, 2, 3, 2)))
+    ],
     *[(f"diagonal {k}", lambda x, k=k: x.diagonal(k), (3, 4)) for k in (-4, -3, -1, 0, 2, 3, 4)],
     ("diagonal dims", lambda x: x.diagonal(1, -1, 0), (3, 2, 4)),
     ("diagonal rank 5", lambda x: x.diagonal(0, 3, 1), (2, 3, 2, 4, 2)),
@@ -152,7 +155,8 @@ def test_like_torch(call: Any, shape: tuple[int, ...]) -> None:
 
 F = torch.nn.functional
 PADS = [
-    ((1, 2), (2, 3)), ((1, 2, 0, 3), (2, 3)), ((-1, 2), (2, 3)), ((-1, -1, 2, -1), (2, 3)), ((0, 0), (2, 3)), ((2, 1), (0,)), ((0, 1, 2, 0, 1, 1), (1, 2, 1)),
+    ((1, 2), (2, 3)), ((1, 2, 0, 3), (2, 3)), ((-1, 2), (2, 3)), ((-1, -1, 2, -1), (2, 3)), ((0, 0), (2, 3)), ((2, 1), (0,)),
+    ((0, 1, 2, 0, 1, 1), (1, 2, 1)),
 ]  # fmt: skip
 
 
@@ -163,7 +167,8 @@ def test_pad(pads: Any, shape: Any, value: float) -> None:
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
-@pytest.mark.parametrize(("pads", "shape"), [((2, 1), (2, 3, 4)), ((1, 2, 2, 1), (2, 3, 4, 3)), ((-1, 2), (2, 3, 4)), ((0, 0), (1, 2, 3)),
+@pytest.mark.parametrize(("pads", "shape"), [((2, 1), (2, 3, 4)), ((1, 2, 2, 1), (2, 3, 4, 3)), ((-1, 2), (2, 3, 4)),
+                                             ((0, 0), (1, 2, 3)),
                                             ((1, 1, 1, 1, 1, 1), (1, 2, 3, 4, 2)), ((1, 0), (0, 2, 3))])  # fmt: skip
 def test_pad_modes(mode: str, pads: Any, shape: Any) -> None:
     if mode == "circular" and 0 in shape:
@@ -201,7 +206,11 @@ JOINS = [
     ("combinations", lambda m, x: m.combinations(x), [(4,)]),
     ("combinations again", lambda m, x: m.combinations(x, 3, with_replacement=True), [(3,)]),
     ("combinations none", lambda m, x: m.combinations(x, 3), [(2,)]),
-    ("atleast", lambda m, *x: [f(v) for v in x for f in (m.atleast_1d, m.atleast_2d, m.atleast_3d)], [(), (2,), (2, 3), (1, 2, 3, 4)]),
+    (
+        "atleast",
+        lambda m, *x: [f(v) for v in x for f in (m.atleast_1d, m.atleast_2d, m.atleast_3d)],
+        [(), (2,), (2, 3), (1, 2, 3, 4)],
+    ),
     ("diagonal_scatter", lambda m, x, s: m.diagonal_scatter(x, s, 1), [(3, 4), (3,)]),
     ("diagonal_scatter dims", lambda m, x, s: m.diagonal_scatter(x, s, -1, 2, 0), [(3, 2, 4), (2, 3)]),
     ("slice_scatter", lambda m, x, s: m.slice_scatter(x, s, 1, 1, -1), [(2, 4), (2, 2)]),
@@ -216,16 +225,29 @@ def test_of_several(call: Any, shapes: Any) -> None:
     everywhere(lambda *x: call(candle, *x), lambda *x: call(torch, *x), *[array(*s, seed=i) for i, s in enumerate(shapes)])
 
 
-STORED = [np.bool_, np.uint8, np.int64, np.float16, ml_dtypes.bfloat16, np.float64, np.complex64, ml_dtypes.float8_e4m3fn, ml_dtypes.int4]
+STORED = [
+    np.bool_,
+    np.uint8,
+    np.int64,
+    np.float16,
+    ml_dtypes.bfloat16,
+    np.float64,
+    np.complex64,
+    ml_dtypes.float8_e4m3fn,
+    ml_dtypes.int4,
+]
 
 
 @pytest.mark.parametrize("dtype", STORED)
-@pytest.mark.parametrize("name", ["reshape", "permute", "slice", "pad", "cat", "roll", "repeat", "tril", "diag", "flip", "set", "write", "unfold"])
+@pytest.mark.parametrize(
+    "name", ["reshape", "permute", "slice", "pad", "cat", "roll", "repeat", "tril", "diag", "flip", "set", "write", "unfold"]
+)
 def test_every_dtype(name: str, dtype: Any) -> None:
     """Movement looks at no value: on bytes it does what it does on numbers."""
     calls = {
         "reshape": lambda x: x.reshape(4, 3), "permute": lambda x: x.permute(1, 0), "slice": lambda x: x[::-2, 1:],
-        "pad": lambda x: x.pad((1, 2)), "cat": lambda x: candle.cat([x, x], 1), "roll": lambda x: x.roll(1, 1), "repeat": lambda x: x.repeat(2, 2),
+        "pad": lambda x: x.pad((1, 2)), "cat": lambda x: candle.cat([x, x], 1), "roll": lambda x: x.roll(1, 1),
+        "repeat": lambda x: x.repeat(2, 2),
         "tril": lambda x: x.tril(), "diag": lambda x: x.diagonal(1).diag_embed(), "flip": lambda x: x.flip(0),
         "set": lambda x: OPS["slice_set"](x, x[:1], starts=(0, 0), stops=(2, 4)), "unfold": lambda x: x.unfold(1, 3, 1),
         "write": lambda x: x.write(x[:1], candle.tensor(2, device=x.device), dim=0),
@@ -239,7 +261,8 @@ def test_every_dtype(name: str, dtype: Any) -> None:
         np.testing.assert_array_equal(got.astype(np.complex64 if x.dtype.kind == "c" else np.int64), want)
 
 
-CUTS = [(None, None, None), (1, None, None), (-2, None, 2), (None, None, -1), (None, None, -2), (3, 0, -1), (-1, -9, -3), (9, 2, None), (2, 1, None), (4, 4, -1),
+CUTS = [(None, None, None), (1, None, None), (-2, None, 2), (None, None, -1), (None, None, -2), (3, 0, -1), (-1, -9, -3),
+        (9, 2, None), (2, 1, None), (4, 4, -1),
         (-9, 9, 3), (0, 1, 5), (1, 2, -1)]  # fmt: skip
 
 
@@ -352,7 +375,11 @@ ERRORS = [
     (lambda x: x.select(1, 3), candle.DimError, "the index 3 for dimension 1"),
     (lambda x: x.flip(0, 0), candle.DimError, "names one twice"),
     (lambda x: x.pad((1, 2, 3)), candle.ShapeError, "two amounts"),
-    (lambda x: x.pad((4, 0), "reflect"), candle.ShapeError, "cannot reflect 4 elements of dimension 2 of float32[2,3,4]; at most 3"),
+    (
+        lambda x: x.pad((4, 0), "reflect"),
+        candle.ShapeError,
+        "cannot reflect 4 elements of dimension 2 of float32[2,3,4]; at most 3",
+    ),
     (lambda x: x.pad((-3, -2)), candle.ShapeError, "cannot take"),
     (lambda x: x.pad((1, 1), "mirror"), candle.DTypeError, "'mirror'"),
     (lambda x: candle.cat([x, x[0]]), candle.ShapeError, "differ only along dimension 0"),
@@ -368,7 +395,11 @@ ERRORS = [
     (lambda x: x.repeat(2), candle.ShapeError, "repeat takes a count"),
     (lambda x: x.unfold(1, 4, 1), candle.ShapeError, "unfold takes a size from 0 to 3"),
     (lambda x: x.diagonal_scatter(x), candle.ShapeError, "diagonal_scatter takes a source of shape (4, 2)"),
-    (lambda x: x.write(x, candle.tensor(1), dim=0), candle.DimError, "write was given the position 1 for 2 elements in a dimension of size 2"),
+    (
+        lambda x: x.write(x, candle.tensor(1), dim=0),
+        candle.DimError,
+        "write was given the position 1 for 2 elements in a dimension of size 2",
+    ),
     (lambda x: x.narrow_at(candle.tensor(-1), 0, 1), candle.DimError, "narrow_at was given the position -1"),
     (lambda x: x.narrow_at(candle.tensor([1]), 0, 1), candle.ShapeError, "without dimensions"),
     (lambda x: candle.as_strided(x, (2,), (1,)), candle.DTypeError, "without strides"),

@@ -22,7 +22,8 @@ def ids(shape: Any, n: int, dtype: Any = np.int64, seed: int = 0) -> np.ndarray:
 
 # (x, ids, dim)
 ELEMENTS = [
-    ((3, 4), (3, 4), 1), ((3, 4), (2, 7), 1), ((3, 4), (9, 2), 0), ((3, 4), (9, 2), -2), ((5,), (12,), 0), ((2, 3, 4), (1, 8, 2), 1),
+    ((3, 4), (3, 4), 1), ((3, 4), (2, 7), 1), ((3, 4), (9, 2), 0), ((3, 4), (9, 2), -2), ((5,), (12,), 0),
+    ((2, 3, 4), (1, 8, 2), 1),
     ((2, 1, 3, 2, 3), (2, 1, 2, 2, 5), -1), ((3, 4), (0, 4), 0), ((3, 0), (2, 0), 0), ((0, 3), (0, 3), 0), ((), (), 0),
 ]  # fmt: skip
 
@@ -47,7 +48,13 @@ def front(s: Any, i: Any) -> Any:
 @pytest.mark.parametrize(("shape", "at", "dim"), ELEMENTS, ids=str)
 def test_scatter_add(shape: Any, at: Any, dim: int, extra: int) -> None:
     src = array(*[n + extra for n in at], seed=1)
-    everywhere(lambda x, s, i: x.scatter_add(dim, i, s), lambda x, s, i: x.scatter_add(dim, i, front(s, i)), clean(*shape).astype(np.float32), src, ids(at, max((shape or (1,))[dim], 1)))
+    everywhere(
+        lambda x, s, i: x.scatter_add(dim, i, s),
+        lambda x, s, i: x.scatter_add(dim, i, front(s, i)),
+        clean(*shape).astype(np.float32),
+        src,
+        ids(at, max((shape or (1,))[dim], 1)),
+    )
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -55,7 +62,6 @@ def test_scatter_add(shape: Any, at: Any, dim: int, extra: int) -> None:
 @pytest.mark.parametrize(("shape", "at", "dim"), ELEMENTS[:10], ids=str)
 def test_scatter_reduce(shape: Any, at: Any, dim: int, reduce: str, own: bool) -> None:
     x, src, i = clean(*shape), clean(*[n + 1 for n in at], seed=1) + 0.25, ids(at, max(shape[dim], 1))
-
 
     def theirs(x: Any, s: Any, i: Any) -> Any:
         return x.scatter_reduce(dim, i, front(s, i), reduce=reduce, include_self=own)
@@ -77,7 +83,9 @@ def test_scatter_reduce_ties_and_zeros() -> None:
     for reduce in ("amax", "amin", "prod"):
         everywhere(lambda x, s, i: x.scatter_reduce(0, i, s, reduce=reduce), None, x, src, i, second=False)
         # PyTorch counts an x that ties among those that share, although it took no part
-        everywhere(lambda x, s, i: x.scatter_reduce(0, i, s, reduce=reduce, include_self=False), None, x - 0.5, src, i, second=False)
+        everywhere(
+            lambda x, s, i: x.scatter_reduce(0, i, s, reduce=reduce, include_self=False), None, x - 0.5, src, i, second=False
+        )
 
 
 def test_scatter_reduce_of_nan() -> None:
@@ -86,11 +94,17 @@ def test_scatter_reduce_of_nan() -> None:
         check(lambda x, s, i: x.scatter_reduce(0, i, s, reduce=reduce), None, x, src, i, grad=False)
 
 
-@pytest.mark.parametrize(("shape", "at", "dim"), [((3, 4), (2, 3), 1), ((5,), (3,), 0), ((2, 4, 3), (1, 3, 2), -2), ((), (), 0), ((3, 4), (0, 4), 0)])
+@pytest.mark.parametrize(
+    ("shape", "at", "dim"), [((3, 4), (2, 3), 1), ((5,), (3,), 0), ((2, 4, 3), (1, 3, 2), -2), ((), (), 0), ((3, 4), (0, 4), 0)]
+)
 def test_scatter(shape: Any, at: Any, dim: int) -> None:
     n = (at or (1,))[dim]
     order = np.random.default_rng(0).permutation((shape or (1,))[dim])[:n]
-    i = np.broadcast_to(order.reshape([-1 if d == dim % max(len(at), 1) else 1 for d in range(len(at))]), at).copy() if at else np.array(0)
+    i = (
+        np.broadcast_to(order.reshape([-1 if d == dim % max(len(at), 1) else 1 for d in range(len(at))]), at).copy()
+        if at
+        else np.array(0)
+    )
     x, src = array(*shape), array(*[m + 1 for m in at], seed=2)
     everywhere(lambda x, s, i: x.scatter(dim, i, s), lambda x, s, i: x.scatter(dim, i, front(s, i)), x, src, i)
     everywhere(lambda x, i: x.scatter(dim, i, 2.5), None, x, i)
@@ -109,10 +123,23 @@ def test_scatter_of_the_last_writer() -> None:
         t = [candle.tensor(v, device=device) for v in (x, i, s)]
         assert t[0].scatter(1, t[1], t[2]).tolist() == [[3, 0, 2], [0, 6, 7]]
         at = candle.tensor([1, 0, 1], device=device)
-        assert OPS["index_put"](t[0], candle.tensor([[1.0], [2.0], [3.0]], device=device), at, dims=(0,)).tolist() == [[2] * 3, [3] * 3]
+        assert OPS["index_put"](t[0], candle.tensor([[1.0], [2.0], [3.0]], device=device), at, dims=(0,)).tolist() == [
+            [2] * 3,
+            [3] * 3,
+        ]
 
 
-SLICES = [((4, 3), 7, 0), ((4, 3), 2, 1), ((2, 5, 3), 4, -2), ((5,), 9, 0), ((2, 1, 3, 2, 4), 3, 4), ((4, 3), 0, 0), ((0, 3), 2, 1), ((4, 0), 2, 0), ((), 1, 0)]
+SLICES = [
+    ((4, 3), 7, 0),
+    ((4, 3), 2, 1),
+    ((2, 5, 3), 4, -2),
+    ((5,), 9, 0),
+    ((2, 1, 3, 2, 4), 3, 4),
+    ((4, 3), 0, 0),
+    ((0, 3), 2, 1),
+    ((4, 0), 2, 0),
+    ((), 1, 0),
+]
 
 
 @pytest.mark.parametrize("kind", IDS[:2])
@@ -136,7 +163,8 @@ def test_every_kind_of_id(kind: Any) -> None:
     x, i = candle.tensor(clean(4, 3)), ids((6,), 3)
     for call in (lambda i: x.index_select(1, i), lambda i: x.gather(1, i.expand(4, 6)), lambda i: x[:, i], lambda i: x.take(i),
                  lambda i: x.scatter_add(1, i.expand(4, 6), candle.ones(4, 6, dtype=candle.float64)),
-                 lambda i: x.index_add(1, i, candle.ones(4, 6, dtype=candle.float64)), lambda i: candle.embedding(x, i)):  # fmt: skip
+                 lambda i: x.index_add(1, i, candle.ones(4, 6, dtype=candle.float64)),
+                 lambda i: candle.embedding(x, i)):  # fmt: skip
         same(call(candle.tensor(i.astype(kind))), call(candle.tensor(i)).numpy())
 
 
@@ -150,14 +178,21 @@ def test_embedding(at: Any, kind: Any) -> None:
 def test_ids_that_are_views() -> None:
     """Ids with strides, offsets and in reverse are read where they lie."""
     x, wide = array(5, 4), ids((6, 8), 4)
-    for view in (wide[::2, 1::2][:, ::-1], wide[1:4, 2:].T[:5], np.broadcast_to(wide[0, :1], (5, 3)), np.asfortranarray(wide[:3])):
+    for view in (
+        wide[::2, 1::2][:, ::-1],
+        wide[1:4, 2:].T[:5],
+        np.broadcast_to(wide[0, :1], (5, 3)),
+        np.asfortranarray(wide[:3]),
+    ):
         t, i = candle.from_numpy(x).to("numpy"), candle.from_numpy(view).to("numpy")
         n = min(len(view), 5)
         same(t[:n].gather(1, i[:n]), torch.gather(to_torch(x[:n]), 1, to_torch(view[:n])))
         same(t.index_select(1, i[0]), torch.index_select(to_torch(x), 1, to_torch(view[0])))
         same(t[:, i], to_torch(x)[:, to_torch(view)])
         s = np.ones(view.shape, np.float32)
-        same(candle.zeros(6, 4).scatter_add(1, i, candle.tensor(s)), torch.zeros(6, 4).scatter_add(1, to_torch(view), to_torch(s)))
+        same(
+            candle.zeros(6, 4).scatter_add(1, i, candle.tensor(s)), torch.zeros(6, 4).scatter_add(1, to_torch(view), to_torch(s))
+        )
 
 
 STORED = [np.bool_, np.uint16, np.int64, np.float16, ml_dtypes.bfloat16, np.complex128, ml_dtypes.float8_e5m2, ml_dtypes.uint4]
@@ -168,8 +203,10 @@ def test_every_dtype(dtype: Any) -> None:
     bits = (np.arange(12).reshape(3, 4) % 2).astype(np.int64)
     i = np.array([[2, 0, 1, 1]])
     calls = [
-        lambda x, i: x.gather(0, i), lambda x, i: x.index_select(1, i[0]), lambda x, i: x[i[0, :3], 1:], lambda x, i: x.take(i + 3),
-        lambda x, i: x.scatter(0, i, x[1:2]), lambda x, i: x.index_fill(1, i[0, :2], x[0, 1]), lambda x, i: x.masked_fill(i.eq(1), x[0, 1]),
+        lambda x, i: x.gather(0, i), lambda x, i: x.index_select(1, i[0]), lambda x, i: x[i[0, :3], 1:], lambda x,
+        i: x.take(i + 3),
+        lambda x, i: x.scatter(0, i, x[1:2]), lambda x, i: x.index_fill(1, i[0, :2], x[0, 1]), lambda x,
+        i: x.masked_fill(i.eq(1), x[0, 1]),
         lambda x, i: candle.embedding(x, i), lambda x, i: x.index_copy(0, i[0, :2], x[1:]), lambda x, i: x.gather_nd(i[:, :2]),
     ]  # fmt: skip
     for device in ("numpy", "bare"):
@@ -187,13 +224,22 @@ def test_half_precision_adds_up_in_single(dtype: Any) -> None:
     x, s, i = np.zeros(2, dtype), np.full(n, 0.01, dtype), np.zeros(n, np.int64)
     want = float(s.astype(np.float64).sum())
     for y in (
-        candle.tensor(x).scatter_add(0, candle.tensor(i), candle.tensor(s)), candle.tensor(x).index_add(0, candle.tensor(i), candle.tensor(s)),
+        candle.tensor(x).scatter_add(0, candle.tensor(i), candle.tensor(s)),
+        candle.tensor(x).index_add(0, candle.tensor(i), candle.tensor(s)),
         OPS["index_put"](candle.tensor(x), candle.tensor(s), candle.tensor(i), dims=(0,), accumulate=True),
     ):  # fmt: skip
         assert abs(float(y[0]) - want) < 0.01 * want
 
 
-MASKS = [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 4), (3, 1)), ((4,), (3, 4)), ((), ()), ((0, 3), (0, 3)), ((2, 1, 2, 3, 2), (2, 1, 2, 3, 2))]
+MASKS = [
+    ((3, 4), (3, 4)),
+    ((3, 4), (4,)),
+    ((3, 4), (3, 1)),
+    ((4,), (3, 4)),
+    ((), ()),
+    ((0, 3), (0, 3)),
+    ((2, 1, 2, 3, 2), (2, 1, 2, 3, 2)),
+]
 
 
 @pytest.mark.parametrize(("shape", "at"), MASKS, ids=str)
@@ -255,7 +301,10 @@ def test_x_as_one_row() -> None:
     everywhere(lambda x, s, i: x.put(i, s, accumulate=True), None, clean(3, 4), clean(2, 2), i)
 
 
-@pytest.mark.parametrize(("shape", "at", "dim"), [((3, 4), (3, 2), 1), ((3, 4), (1, 6), 1), ((1, 4), (5, 2), -1), ((2, 3), (7,), None), ((2, 1, 3), (1, 4, 5), 2)])
+@pytest.mark.parametrize(
+    ("shape", "at", "dim"),
+    [((3, 4), (3, 2), 1), ((3, 4), (1, 6), 1), ((1, 4), (5, 2), -1), ((2, 3), (7,), None), ((2, 1, 3), (1, 4, 5), 2)],
+)
 def test_take_along_dim(shape: Any, at: Any, dim: Any) -> None:
     n = shape[dim] if dim is not None else int(np.prod(shape))
     everywhere(lambda x, i: x.take_along_dim(i, dim), None, array(*shape), ids(at, n))
@@ -263,8 +312,10 @@ def test_take_along_dim(shape: Any, at: Any, dim: Any) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "at", "dims"),
-    [((3, 4), [(5,)], (0,)), ((3, 4), [(2, 3)], (1,)), ((3, 4), [(2, 1), (3,)], (0, 1)), ((2, 3, 4), [(5,), (5,)], (0, 2)), ((2, 3, 4), [(5,), (1,)], (1, 2)),
-     ((2, 3, 2, 3, 2), [(2, 2), (2,)], (1, 4)), ((3, 4), [()], (1,)), ((3, 4), [(0,)], (0,)), ((3,), [(8,)], (0,)), ((2, 3, 4), [(), ()], (0, 2)), ((0, 3), [(2,)], (1,))],
+    [((3, 4), [(5,)], (0,)), ((3, 4), [(2, 3)], (1,)), ((3, 4), [(2, 1), (3,)], (0, 1)),
+     ((2, 3, 4), [(5,), (5,)], (0, 2)), ((2, 3, 4), [(5,), (1,)], (1, 2)),
+     ((2, 3, 2, 3, 2), [(2, 2), (2,)], (1, 4)), ((3, 4), [()], (1,)), ((3, 4), [(0,)], (0,)), ((3,), [(8,)], (0,)),
+     ((2, 3, 4), [(), ()], (0, 2)), ((0, 3), [(2,)], (1,))],
     ids=str,
 )  # fmt: skip
 def test_index_and_index_put(shape: Any, at: Any, dims: Any) -> None:
@@ -311,7 +362,14 @@ def test_index_put_as_torch_has_it() -> None:
     x, v, i, j = clean(3, 4), clean(2), np.array([0, 0]), np.array([3, 3])
     for add in (True, False):
         value = v if add else v[:1]
-        check(lambda x, v, i, j: x.index_put((i, j), v, accumulate=add), lambda x, v, i, j: x.index_put((i, j), v, accumulate=add), x, value, i, j)
+        check(
+            lambda x, v, i, j: x.index_put((i, j), v, accumulate=add),
+            lambda x, v, i, j: x.index_put((i, j), v, accumulate=add),
+            x,
+            value,
+            i,
+            j,
+        )
         check(lambda x, v, m: x.index_put((m,), v, add), None, x, v[:1], x > 0)
     y = candle.tensor(x)
     y.index_put_((candle.tensor(i),), candle.tensor(1.0, dtype=candle.float64), accumulate=True)
@@ -335,7 +393,16 @@ def test_onnx_points() -> None:
                 combine.at(want, key, v)
             np.testing.assert_array_equal(candle.scatter_nd(t, p, candle.tensor(v, device=device), reduction=name).numpy(), want)
     data = candle.tensor(np.arange(1.0, 9.0))
-    assert candle.scatter_nd(data, candle.tensor([[4], [3], [1], [7]]), candle.tensor(np.arange(9.0, 13.0))).tolist() == [1, 11, 3, 10, 9, 6, 7, 12]
+    assert candle.scatter_nd(data, candle.tensor([[4], [3], [1], [7]]), candle.tensor(np.arange(9.0, 13.0))).tolist() == [
+        1,
+        11,
+        3,
+        10,
+        9,
+        6,
+        7,
+        12,
+    ]
 
 
 def test_large_index_add() -> None:
@@ -347,17 +414,29 @@ def test_large_index_add() -> None:
 X = clean(3, 4)
 I4, I9 = np.array([4]), np.array([[9, 9, 9, 9]])
 ERRORS = [
-    (lambda x: x.gather(1, candle.tensor([[4]])), candle.DimError, "gather was given the index 4 for a dimension of size 4; indices are from 0 to 3"),
+    (
+        lambda x: x.gather(1, candle.tensor([[4]])),
+        candle.DimError,
+        "gather was given the index 4 for a dimension of size 4; indices are from 0 to 3",
+    ),
     (lambda x: x.gather(1, candle.tensor([[-1]])), candle.DimError, "gather was given the index -1"),
     (lambda x: x.gather(0, candle.tensor([[0] * 5])), candle.ShapeError, "no larger than float64[3,4] but along dimension 0"),
     (lambda x: x.gather(0, candle.tensor([0])), candle.ShapeError, "as many dimensions"),
     (lambda x: x.gather(2, candle.tensor([[0]])), candle.DimError, "gather's dim is from -2 to 1"),
     (lambda x: x.gather(0, candle.tensor([[0.5]])), candle.DTypeError, "gather takes"),
-    (lambda x: x.index_select(0, candle.tensor([3])), candle.DimError, "index_select was given the index 3 for a dimension of size 3"),
+    (
+        lambda x: x.index_select(0, candle.tensor([3])),
+        candle.DimError,
+        "index_select was given the index 3 for a dimension of size 3",
+    ),
     (lambda x: x.index_select(0, candle.tensor([[1]])), candle.ShapeError, "an index of one dimension"),
     (lambda x: x.index_add(1, candle.tensor([4]), x[:, :1]), candle.DimError, "index_add was given the index 4"),
     (lambda x: x.index_add(1, candle.tensor([1]), x), candle.ShapeError, "index_add takes a source of shape (3, 1)"),
-    (lambda x: x.scatter_add(0, candle.tensor([[3]]), x), candle.DimError, "scatter_add was given the index 3 for a dimension of size 3"),
+    (
+        lambda x: x.scatter_add(0, candle.tensor([[3]]), x),
+        candle.DimError,
+        "scatter_add was given the index 3 for a dimension of size 3",
+    ),
     (lambda x: x.scatter(0, candle.tensor([[7]]), x), candle.DimError, "scatter was given the index 7"),
     (lambda x: x.scatter(0, candle.tensor([[0]])), TypeError, "scatter takes a source, or a value"),
     (lambda x: x.scatter(0, candle.tensor([[0]]), x, reduce="min"), candle.DTypeError, "'add' or 'multiply'"),
@@ -388,7 +467,8 @@ def test_errors(call: Any, error: Any, text: str) -> None:
 
 DYNAMIC = {
     "nonzero": lambda x: x.nonzero(), "masked_select": lambda x: x.masked_select(x.eq(x)), "unique": lambda x: x.unique(),
-    "unique_consecutive": lambda x: x.unique_consecutive(), "argwhere": lambda x: x.argwhere(), "bincount": lambda x: x.long().flatten().bincount(),
+    "unique_consecutive": lambda x: x.unique_consecutive(), "argwhere": lambda x: x.argwhere(),
+    "bincount": lambda x: x.long().flatten().bincount(),
     "one_hot without num_classes": lambda x: candle.one_hot(x.long()), "a boolean mask as an index": lambda x: x[x.eq(x)],
 }  # fmt: skip
 

@@ -12,7 +12,23 @@ import numpy as np
 
 from ..dtype import EVERY, INTEGERS, as_dtype, bool_, int64
 from ..errors import DimError, DTypeError, ShapeError
-from ..op import OPS, ZERO, Dim, Dims, DType, Ints, NewDim, Op, Shape, Spec, broadcast_shapes, composite, function, normalize_dim, primitive
+from ..op import (
+    OPS,
+    ZERO,
+    Dim,
+    Dims,
+    DType,
+    Ints,
+    NewDim,
+    Op,
+    Shape,
+    Spec,
+    broadcast_shapes,
+    composite,
+    function,
+    normalize_dim,
+    primitive,
+)
 
 movement = partial(primitive, "S -> S", S=EVERY, wide=False)
 moved = partial(composite, "S -> S", S=EVERY, wide=False)
@@ -82,11 +98,19 @@ def _factored(d: Any) -> Any:
     shape = d.shape()
     size = math.prod(shape)
     cut = next((n for n in (2, 3, 5, 7) if size and size % n == 0), 1)
-    return [d.array(shape, d.dtype(EVERY))], {"shape": d.one([(size,), (cut, -1), (1, cut, size // cut), tuple(shape) + (1,)]) if size else (0, 3)}
+    return [d.array(shape, d.dtype(EVERY))], {
+        "shape": d.one([(size,), (cut, -1), (1, cut, size // cut), tuple(shape) + (1,)]) if size else (0, 3)
+    }
 
 
-@movement(required=True, star="shape", canon=_reshape_canon, shape=lambda x, *, shape: shape, sample=_factored,
-          vjp=(lambda g, _y, _x, shape: g.reshape(_x.shape),))  # fmt: skip
+@movement(
+    required=True,
+    star="shape",
+    canon=_reshape_canon,
+    shape=lambda x, *, shape: shape,
+    sample=_factored,
+    vjp=(lambda g, _y, _x, shape: g.reshape(_x.shape),),
+)
 def reshape(x, *, shape: Shape):
     """The same elements, in row-major order, in another shape; one size may be -1."""
     return np.reshape(x, shape)
@@ -122,8 +146,14 @@ def _permute_sample(d: Any) -> Any:
     return [d.array(shape, d.dtype(EVERY))], {"dims": d.permutation(len(shape))}
 
 
-@movement(required=True, star="dims", canon=_permute_canon, shape=lambda x, *, dims: [x.shape[d] for d in dims], sample=_permute_sample,
-          vjp=(lambda g, _y, _x, dims: g.permute(tuple([dims.index(i) for i in range(len(dims))])),))  # fmt: skip
+@movement(
+    required=True,
+    star="dims",
+    canon=_permute_canon,
+    shape=lambda x, *, dims: [x.shape[d] for d in dims],
+    sample=_permute_sample,
+    vjp=(lambda g, _y, _x, dims: g.permute(tuple([dims.index(i) for i in range(len(dims))])),),
+)
 def permute(x, *, dims: Ints):
     """The dimensions in another order."""
     return np.transpose(x, dims)
@@ -235,7 +265,9 @@ def _two_dims_sample(d: Any) -> Any:
     return [d.array(shape, d.dtype(EVERY))], {"dim0": d.dim(shape), "dim1": d.dim(shape)}
 
 
-@moved(canon=_transpose_canon, shape=lambda x, *, dim0, dim1: [x.shape[i] for i in _order(x, dim0, dim1)], sample=_two_dims_sample)
+@moved(
+    canon=_transpose_canon, shape=lambda x, *, dim0, dim1: [x.shape[i] for i in _order(x, dim0, dim1)], sample=_two_dims_sample
+)
 def transpose(x, *, dim0: int, dim1: int):
     """Two dimensions exchanged."""
     return x.permute(tuple(_order(x.spec, dim0, dim1))) if x.ndim else OPS["alias"](x)
@@ -283,7 +315,9 @@ def _flatten_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str,
     (x,) = specs
     start, end = [axis(attrs[k], x.ndim, f"flatten's {k}") for k in ("start_dim", "end_dim")]
     if start > end:
-        raise DimError(f"flatten's start_dim comes before its end_dim but {attrs['start_dim']} and {attrs['end_dim']} were given for {x}")
+        raise DimError(
+            f"flatten's start_dim comes before its end_dim but {attrs['start_dim']} and {attrs['end_dim']} were given for {x}"
+        )
     return {"start_dim": start, "end_dim": end}
 
 
@@ -294,7 +328,10 @@ def _flattened(x: Spec, *, start_dim: int, end_dim: int) -> tuple[int, ...]:
 def _flatten_sample(d: Any) -> Any:
     shape = d.shape(1)
     start = d.int(0, len(shape) - 1)
-    return [d.array(shape, d.dtype(EVERY))], {"start_dim": start, "end_dim": d.int(start, len(shape) - 1) - (len(shape) if d.bool() else 0)}
+    return [d.array(shape, d.dtype(EVERY))], {
+        "start_dim": start,
+        "end_dim": d.int(start, len(shape) - 1) - (len(shape) if d.bool() else 0),
+    }
 
 
 @moved(canon=_flatten_canon, shape=_flattened, sample=_flatten_sample)
@@ -343,7 +380,9 @@ def unflatten(x: Any, dim: int, sizes: Any) -> Any:
 @function(method=False)
 def as_strided(*_: Any, **__: Any) -> Any:
     """Refused: a tensor is a value without strides."""
-    raise DTypeError("candle's tensors are values without strides, so as_strided has no meaning; use unfold, diagonal, slice or expand")
+    raise DTypeError(
+        "candle's tensors are values without strides, so as_strided has no meaning; use unfold, diagonal, slice or expand"
+    )
 
 
 another_name(unsqueeze, "expand_dims")
@@ -455,9 +494,18 @@ def _slice_set_sample(d: Any) -> Any:
     return [d.array(shape, dtype), d.array([1 if d.bool() and d.bool() else n for n in hole], dtype)], attrs
 
 
-@primitive("S, S -> S", S=EVERY, wide=False, canon=_slice_canon, shape=_set_shape, expand=_slice_set_expand, into=_slice_set_into,
-           sample=_slice_set_sample, method=False,
-           vjp=(lambda g, _y, _x, _v, **at: slice_set(g, filled(g, (), 0), **at), lambda g, _y, _x, _v, **at: slice_(g, **at)))  # fmt: skip
+@primitive(
+    "S, S -> S",
+    S=EVERY,
+    wide=False,
+    canon=_slice_canon,
+    shape=_set_shape,
+    expand=_slice_set_expand,
+    into=_slice_set_into,
+    sample=_slice_set_sample,
+    method=False,
+    vjp=(lambda g, _y, _x, _v, **at: slice_set(g, filled(g, (), 0), **at), lambda g, _y, _x, _v, **at: slice_(g, **at)),
+)
 def slice_set(x, v, *, starts: Any, stops: Any, steps: Any = None):
     """x with the part that ``slice`` would take replaced by v, broadcast to it."""
     return _slice_set_into(x.copy(), v, starts=starts, stops=stops, steps=steps)
@@ -484,7 +532,11 @@ def _narrow_sample(d: Any) -> Any:
     return [d.array(shape, d.dtype(EVERY))], {"dim": dim, "start": start, "length": d.int(0, shape[dim] - start)}
 
 
-@moved(canon=_narrow_canon, shape=lambda x, *, dim, start, length: (*x.shape[:dim], length, *x.shape[dim + 1 :]), sample=_narrow_sample)
+@moved(
+    canon=_narrow_canon,
+    shape=lambda x, *, dim, start, length: (*x.shape[:dim], length, *x.shape[dim + 1 :]),
+    sample=_narrow_sample,
+)
 def narrow(x, *, dim: Dim, start: int, length: int):
     """``length`` elements of one dimension from ``start``.  Where the start is a tensor, see ``narrow_at``."""
     n = x.ndim
@@ -510,7 +562,9 @@ def _select_sample(d: Any) -> Any:
 def select(x, *, dim: Dim, index: int):
     """What lies at one index of a dimension, without that dimension."""
     n = x.ndim
-    return slice_(x, starts=along(n, dim, index), stops=along(n, dim, index + 1), steps=None).reshape(x.shape[:dim] + x.shape[dim + 1 :])
+    return slice_(x, starts=along(n, dim, index), stops=along(n, dim, index + 1), steps=None).reshape(
+        x.shape[:dim] + x.shape[dim + 1 :]
+    )
 
 
 @function()
@@ -561,9 +615,14 @@ def _constant_pad_sample(d: Any) -> Any:
     return [d.array(shape, d.dtype(EVERY))], {"lo": lo, "hi": hi, "value": d.int(0, 3)}
 
 
-@movement(required=True, method=False, canon=_constant_pad_canon, sample=_constant_pad_sample,
-          shape=lambda x, *, lo, hi, value: [a + n + b for a, n, b in zip(lo, x.shape, hi)],
-          vjp=(lambda g, _y, _x, lo, hi, value: slice_(g, starts=lo, stops=tuple([a + n for a, n in zip(lo, _x.shape)])),))  # fmt: skip
+@movement(
+    required=True,
+    method=False,
+    canon=_constant_pad_canon,
+    sample=_constant_pad_sample,
+    shape=lambda x, *, lo, hi, value: [a + n + b for a, n, b in zip(lo, x.shape, hi)],
+    vjp=(lambda g, _y, _x, lo, hi, value: slice_(g, starts=lo, stops=tuple([a + n for a, n in zip(lo, _x.shape)])),),
+)
 def constant_pad(x, *, lo: Ints, hi: Ints, value: Any = 0):
     """One number written around x: ``lo`` elements before and ``hi`` after, for each dimension from the first."""
     y = np.empty([a + n + b for a, n, b in zip(lo, x.shape, hi)], x.dtype)
@@ -575,7 +634,9 @@ def constant_pad(x, *, lo: Ints, hi: Ints, value: Any = 0):
 def _pad_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
     (x,), pads, mode, value = specs, attrs["pad"], attrs["mode"], attrs["value"]
     if len(pads) % 2 or len(pads) > 2 * x.ndim:
-        raise ShapeError(f"pad takes two amounts for each of at most {x.ndim} dimensions of {x}, the last first, but was given {pads}")
+        raise ShapeError(
+            f"pad takes two amounts for each of at most {x.ndim} dimensions of {x}, the last first, but was given {pads}"
+        )
     if mode not in ("constant", "reflect", "replicate", "circular"):
         raise DTypeError(f"pad's mode is constant, reflect, replicate or circular but {mode!r} was given")
     for i in range(len(pads) // 2):
@@ -602,9 +663,15 @@ def _pad_sides(ndim: int, pad: Ints) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _pad_sample(d: Any) -> Any:
     shape = d.shape(1)
     mode = d.one(["constant", "reflect", "replicate", "circular"])
-    limits = [{"constant": 3, "reflect": n - 1, "replicate": 3 if n else 0, "circular": n - n // 2 * 2}[mode] for n in reversed(shape)]
+    limits = [
+        {"constant": 3, "reflect": n - 1, "replicate": 3 if n else 0, "circular": n - n // 2 * 2}[mode] for n in reversed(shape)
+    ]
     pads = [d.int(-(n // 2), max(0, min(3, m))) for n, m in zip(reversed(shape), limits) for _ in range(2)]
-    return [d.array(shape, d.dtype(EVERY))], {"pad": tuple(pads), "mode": mode, "value": d.int(0, 3) if mode == "constant" else None}
+    return [d.array(shape, d.dtype(EVERY))], {
+        "pad": tuple(pads),
+        "mode": mode,
+        "value": d.int(0, 3) if mode == "constant" else None,
+    }
 
 
 @moved(canon=_pad_canon, shape=_padded, sample=_pad_sample)
@@ -950,8 +1017,12 @@ def _diagonal_sample(d: Any) -> Any:
     return [d.array(shape, d.dtype(EVERY))], {"offset": d.int(-3, 3), "dim1": a, "dim2": b - len(shape) if d.bool() else b}
 
 
-@moved(canon=_diagonal_canon("diagonal"), shape=_diagonal_shape, sample=_diagonal_sample,
-       vjp=(lambda g, _y, _x, offset, dim1, dim2: _on_diagonal(g, _x.shape[dim1], _x.shape[dim2], offset, dim1, dim2),))  # fmt: skip
+@moved(
+    canon=_diagonal_canon("diagonal"),
+    shape=_diagonal_shape,
+    sample=_diagonal_sample,
+    vjp=(lambda g, _y, _x, offset, dim1, dim2: _on_diagonal(g, _x.shape[dim1], _x.shape[dim2], offset, dim1, dim2),),
+)
 def diagonal(x, *, offset: int = 0, dim1: int = 0, dim2: int = 1):
     """The elements on a diagonal of two dimensions, as the last dimension."""
     m, n = x.shape[dim1], x.shape[dim2]
@@ -1037,7 +1108,13 @@ def _diagonal_scatter_sample(d: Any) -> Any:
     return [x, d.array(wanted, as_dtype(x.dtype))], attrs
 
 
-@composite("S, S -> S", S=EVERY, canon=_diagonal_canon("diagonal_scatter"), shape=_diagonal_scatter_shape, sample=_diagonal_scatter_sample)
+@composite(
+    "S, S -> S",
+    S=EVERY,
+    canon=_diagonal_canon("diagonal_scatter"),
+    shape=_diagonal_scatter_shape,
+    sample=_diagonal_scatter_sample,
+)
 def diagonal_scatter(x, src, *, offset: int = 0, dim1: int = 0, dim2: int = 1):
     """x with a diagonal of two dimensions replaced."""
     m, n = x.shape[dim1], x.shape[dim2]
@@ -1196,7 +1273,9 @@ def _repeat_sample(d: Any) -> Any:
 def repeat(x, *, repeats: Ints):
     """Copies of x side by side, a count for each dimension and for new ones in front."""
     sizes = (1,) * (len(repeats) - x.ndim) + x.shape
-    spread = x.reshape(tuple([m for n in sizes for m in (1, n)])).expand(tuple([m for r, n in zip(repeats, sizes) for m in (r, n)]))
+    spread = x.reshape(tuple([m for n in sizes for m in (1, n)])).expand(
+        tuple([m for r, n in zip(repeats, sizes) for m in (r, n)])
+    )
     return spread.reshape(tuple([n * r for n, r in zip(sizes, repeats)]))
 
 
@@ -1232,7 +1311,9 @@ def repeat_interleave(x: Any, repeats: Any = None, dim: int | None = None, outpu
         return spread.reshape((*x.shape[:d], n * int(repeats), *x.shape[d + 1 :]))
     counts = known(repeats, "repeat_interleave with counts for each element", "give one count as an integer")
     if counts.dtype.kind not in "iu" or counts.ndim > 1 or counts.size not in (1, n) or (counts < 0).any():
-        raise ShapeError(f"repeat_interleave takes {n} counts, integers of at least 0, for dimension {d} of {x.spec} but was given {repeats}")
+        raise ShapeError(
+            f"repeat_interleave takes {n} counts, integers of at least 0, for dimension {d} of {x.spec} but was given {repeats}"
+        )
     ids = np.repeat(np.arange(n), np.broadcast_to(counts, (n,)))
     if output_size is not None and output_size != ids.size:
         raise ShapeError(f"repeat_interleave's counts sum to {ids.size} but output_size={output_size} was given")
@@ -1247,7 +1328,9 @@ def _unfold_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, 
     d = axis(attrs["dimension"], x.ndim, "unfold's dimension")
     n = x.shape[d] if x.ndim else 1
     if not 0 <= size <= n or step < 1:
-        raise ShapeError(f"unfold takes a size from 0 to {n} and a step of at least 1 for dimension {d} of {x} but was given {size} and {step}")
+        raise ShapeError(
+            f"unfold takes a size from 0 to {n} and a step of at least 1 for dimension {d} of {x} but was given {size} and {step}"
+        )
     return {"dimension": d, "size": size, "step": step}
 
 
@@ -1365,7 +1448,10 @@ def _at_shape(name: str, x: Spec, at: Spec, dim: int, length: int) -> None:
 def _begin(name: str, at: Any, length: int, n: int) -> int:
     begin = int(at)
     if not 0 <= begin <= n - length:
-        raise DimError(f"{name} was given the position {begin} for {length} elements in a dimension of size {n}; it is from 0 to {n - length}")
+        raise DimError(
+            f"{name} was given the position {begin} for {length} elements in a dimension of size {n}; "
+            f"it is from 0 to {n - length}"
+        )
     return begin
 
 
@@ -1426,9 +1512,21 @@ def _write_sample(d: Any) -> Any:
     return [d.array(shape, dtype), d.array(sizes, dtype), at], {"dim": dim}
 
 
-@primitive("S, S, I -> S", S=EVERY, I=INTEGERS, wide=False, shape=_write_shape, sample=_write_sample, expand=_write_expand, into=_write_into,
-           vjp=(lambda g, _y, _x, _s, at, dim: write(g, filled(g, _s.shape, 0), at, dim=dim),
-                lambda g, _y, _x, _s, at, dim: narrow_at(g, at, dim=dim, length=_s.shape[dim]), None))  # fmt: skip
+@primitive(
+    "S, S, I -> S",
+    S=EVERY,
+    I=INTEGERS,
+    wide=False,
+    shape=_write_shape,
+    sample=_write_sample,
+    expand=_write_expand,
+    into=_write_into,
+    vjp=(
+        lambda g, _y, _x, _s, at, dim: write(g, filled(g, _s.shape, 0), at, dim=dim),
+        lambda g, _y, _x, _s, at, dim: narrow_at(g, at, dim=dim, length=_s.shape[dim]),
+        None,
+    ),
+)
 def write(x, src, at, *, dim: Dim):
     """x with the source written along one dimension from a position that is a tensor: how a cache takes in new entries."""
     return _write_into(x.copy(), src, at, dim=dim)
@@ -1447,7 +1545,9 @@ def _bitcast_shape(x: Spec, *, dtype: Any) -> tuple[int, ...]:
     return (*x.shape[:-1], n // b)
 
 
-_WHOLE = tuple([d for d in EVERY if d.kind != "b" and not d.name.startswith(("int4", "uint4", "int2", "uint2", "float4_", "float6_"))])
+_WHOLE = tuple(
+    [d for d in EVERY if d.kind != "b" and not d.name.startswith(("int4", "uint4", "int2", "uint2", "float4_", "float6_"))]
+)
 
 
 def _bitcast_sample(d: Any) -> Any:

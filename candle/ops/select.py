@@ -18,7 +18,9 @@ def checked(name: str, ids: Any, n: int, negative: bool = False) -> np.ndarray[A
     if ids.size:
         for bad in (ids.min(), ids.max()):
             if not low <= int(bad) < n:
-                raise DimError(f"{name} was given the index {int(bad)} for a dimension of size {n}; indices are from {low} to {n - 1}")
+                raise DimError(
+                    f"{name} was given the index {int(bad)} for a dimension of size {n}; indices are from {low} to {n - 1}"
+                )
     ids = ids.astype(np.intp)
     return np.where(ids < 0, ids + n, ids) if negative else ids
 
@@ -78,8 +80,18 @@ def _gather_sample(d: Any) -> Any:
     return [d.array(shape, d.dtype(EVERY)), d.ids(picked, shape[dim])], {"dim": dim - len(shape) if d.bool() else dim}
 
 
-@primitive("S, I -> S", S=EVERY, I=INTEGERS, wide=False, required=True, canon=_dim_canon("gather"), shape=_gather_shape, sample=_gather_sample,
-           order=("x", "dim", "index"), vjp=(lambda g, _y, _x, index, dim: scatter_add(_x.zeros_like(), index, g, dim=dim), None))  # fmt: skip
+@primitive(
+    "S, I -> S",
+    S=EVERY,
+    I=INTEGERS,
+    wide=False,
+    required=True,
+    canon=_dim_canon("gather"),
+    shape=_gather_shape,
+    sample=_gather_sample,
+    order=("x", "dim", "index"),
+    vjp=(lambda g, _y, _x, index, dim: scatter_add(_x.zeros_like(), index, g, dim=dim), None),
+)
 def gather(x, index, *, dim: int):
     """``y[i, j, k] = x[i, index[i, j, k], k]`` for dim 1: one element of x for every element of index.
 
@@ -123,10 +135,18 @@ def _place(name: str, x: Any, index: Any, src: Any, dim: int) -> tuple[Any, Any,
     return y, _open(ids, dim), src[tuple([slice(n) for n in ids.shape])]
 
 
-@primitive("T, I, T -> T", ALL, I=INTEGERS, required=True, canon=_dim_canon("scatter_add"), shape=_scatter_shape("scatter_add"),
-           order=("x", "dim", "index", "src"), sample=_scatter_sample(ALL),
-           terms=lambda x, index, src, *, dim: (index.shape or (1,))[dim] + 1,
-           vjp=(lambda g, _y, _x, _i, _s, dim: g, None, lambda g, _y, _x, index, _s, dim: _unfront(g.gather(dim, index), _s.shape)))  # fmt: skip
+@primitive(
+    "T, I, T -> T",
+    ALL,
+    I=INTEGERS,
+    required=True,
+    canon=_dim_canon("scatter_add"),
+    shape=_scatter_shape("scatter_add"),
+    order=("x", "dim", "index", "src"),
+    sample=_scatter_sample(ALL),
+    terms=lambda x, index, src, *, dim: (index.shape or (1,))[dim] + 1,
+    vjp=(lambda g, _y, _x, _i, _s, dim: g, None, lambda g, _y, _x, index, _s, dim: _unfront(g.gather(dim, index), _s.shape)),
+)
 def scatter_add(x, index, src, *, dim: int):
     """x with ``src[i, j, k]`` added at ``[i, index[i, j, k], k]`` for dim 1; repeated positions add up."""
     y, at, values = _place("scatter_add", x, index, src, dim)
@@ -218,11 +238,22 @@ def _index_add_expand(x: Any, index: Any, source: Any, *, dim: int, alpha: Any) 
     return scatter_add(x, _spread(index, source.shape, dim), source, dim=dim)
 
 
-@primitive("T, I, T -> T", ALL, I=INTEGERS, canon=_dim_canon("index_add"), shape=_index_add_shape("index_add"),
-           order=("x", "dim", "index", "source"), sample=_index_add_sample(ALL, alpha=(1, 2)), expand=_index_add_expand,
-           terms=lambda x, index, source, *, dim, alpha: index.size + 1,
-           vjp=(lambda g, _y, _x, _i, _s, dim, alpha: g, None,
-                lambda g, _y, _x, index, _s, dim, alpha: (g if alpha == 1 else g * alpha).index_select(dim, index).reshape(_s.shape)))  # fmt: skip
+@primitive(
+    "T, I, T -> T",
+    ALL,
+    I=INTEGERS,
+    canon=_dim_canon("index_add"),
+    shape=_index_add_shape("index_add"),
+    order=("x", "dim", "index", "source"),
+    sample=_index_add_sample(ALL, alpha=(1, 2)),
+    expand=_index_add_expand,
+    terms=lambda x, index, source, *, dim, alpha: index.size + 1,
+    vjp=(
+        lambda g, _y, _x, _i, _s, dim, alpha: g,
+        None,
+        lambda g, _y, _x, index, _s, dim, alpha: (g if alpha == 1 else g * alpha).index_select(dim, index).reshape(_s.shape),
+    ),
+)
 def index_add(x, index, source, *, dim: int, alpha: Any = 1):
     """x with each slice of the source, times alpha, added to the slice of x at its id; repeated ids add up."""
     y, source = np.array(np.atleast_1d(x)), np.atleast_1d(source)
@@ -231,8 +262,13 @@ def index_add(x, index, source, *, dim: int, alpha: Any = 1):
     return y.reshape(x.shape)
 
 
-@composite("T, I -> T", T=EVERY, I=INTEGERS, shape=lambda weight, ids, **_: (*ids.shape, *weight.shape[1:]),
-           sample=lambda d: (lambda n: ([d.array([n, d.size(0)], d.dtype(ALL)), d.ids(d.shape(0, 3), n)], {}))(d.size(1)))  # fmt: skip
+@composite(
+    "T, I -> T",
+    T=EVERY,
+    I=INTEGERS,
+    shape=lambda weight, ids, **_: (*ids.shape, *weight.shape[1:]),
+    sample=lambda d: (lambda n: ([d.array([n, d.size(0)], d.dtype(ALL)), d.ids(d.shape(0, 3), n)], {}))(d.size(1)),
+)
 def embedding(weight, ids):
     """The rows of a table at ids of any shape."""
     return weight.index_select(0, ids.reshape((-1,))).reshape((*ids.shape, *weight.shape[1:]))
@@ -255,7 +291,10 @@ def _index_canon(name: str) -> Callable[[Sequence[Spec], Mapping[str, Any]], dic
         x, ids = specs[0], specs[1 if name == "index" else 2 :]
         dims = tuple([axis(d, x.ndim, f"{name}'s dims") for d in attrs["dims"]])
         if len(dims) != len(ids) or not dims or sorted(set(dims)) != list(dims):
-            raise DimError(f"{name} takes one dimension for each tensor of ids, in rising order, but was given {attrs['dims']} for {len(ids)}")
+            raise DimError(
+                f"{name} takes one dimension for each tensor of ids, in rising order, "
+                f"but was given {attrs['dims']} for {len(ids)}"
+            )
         if broadcast_shapes(*[i.shape for i in ids]) is None:
             raise ShapeError(f"{name} takes ids that broadcast together but was given {', '.join(map(str, ids))}")
         return {**attrs, "dims": dims}
@@ -342,7 +381,9 @@ def _index_sample(put: bool) -> Callable[[Any], Any]:
         dims = sorted({d.int(0, len(shape) - 1) for _ in range(d.int(1, 3))})
         common = list(d.shape(0, 2))
         kind = d.dtype(INTEGERS)
-        ids = [d.ids([1 if d.bool() and d.bool() else n for n in common], shape[i], kind, negative=kind.kind == "i") for i in dims]
+        ids = [
+            d.ids([1 if d.bool() and d.bool() else n for n in common], shape[i], kind, negative=kind.kind == "i") for i in dims
+        ]
         if not put:
             return [d.array(shape, dtype), *ids], {"dims": tuple(dims)}
         full = _index_shape(Spec(shape, bool_), *[Spec(i.shape, int64) for i in ids], dims=tuple(dims))
@@ -354,9 +395,18 @@ def _index_sample(put: bool) -> Callable[[Any], Any]:
     return sample
 
 
-@primitive("S, I* -> S", S=EVERY, I=INTEGERS, wide=False, method=False, canon=_index_canon("index"), shape=_index_shape,
-           expand=_index_expand, sample=_index_sample(False),
-           vjp=lambda g, _y, _x, *ids, dims: (index_put(_x.zeros_like(), g, *ids, dims=dims, accumulate=True), *[None] * len(ids)))  # fmt: skip
+@primitive(
+    "S, I* -> S",
+    S=EVERY,
+    I=INTEGERS,
+    wide=False,
+    method=False,
+    canon=_index_canon("index"),
+    shape=_index_shape,
+    expand=_index_expand,
+    sample=_index_sample(False),
+    vjp=lambda g, _y, _x, *ids, dims: (index_put(_x.zeros_like(), g, *ids, dims=dims, accumulate=True), *[None] * len(ids)),
+)
 def index(x, *ids, dims: Ints):
     """x at positions that tensors give for some of its dimensions, in rising order; negative ids count from the end.
 
@@ -402,9 +452,20 @@ def _add_at(x: Any, key: tuple[Any, ...], values: Any) -> None:
         np.add.at(x, key, values)
 
 
-@primitive("S, S, I* -> S", S=EVERY, I=INTEGERS, wide=False, method=False, canon=_index_canon("index_put"), shape=_index_put_shape,
-           expand=_index_put_expand, into=_index_put_into, sample=_index_sample(True), vjp=_index_put_vjp,
-           terms=lambda x, v, *ids, dims, accumulate: Spec(broadcast_shapes(*[i.shape for i in ids]) or (), bool_).size + 1)  # fmt: skip
+@primitive(
+    "S, S, I* -> S",
+    S=EVERY,
+    I=INTEGERS,
+    wide=False,
+    method=False,
+    canon=_index_canon("index_put"),
+    shape=_index_put_shape,
+    expand=_index_put_expand,
+    into=_index_put_into,
+    sample=_index_sample(True),
+    vjp=_index_put_vjp,
+    terms=lambda x, v, *ids, dims, accumulate: Spec(broadcast_shapes(*[i.shape for i in ids]) or (), bool_).size + 1,
+)
 def index_put(x, values, *ids, dims: Ints, accumulate: bool = False):
     """x with the values, broadcast, at positions that tensors give as in ``index``; the last of several wins, or all add up."""
     return _index_put_into(x.copy(), values, *ids, dims=dims, accumulate=accumulate)
@@ -628,14 +689,29 @@ def _scatter_set_sample(d: Any) -> Any:
     n = min(index.shape[dim], x.shape[dim])  # each position once: which of several writers wins is not for a kernel to settle
     order = np.stack([d.permutation(x.shape[dim])[:n]]).reshape(-1) if n else np.zeros(0, np.int64)
     shape = [n if i == dim else m for i, m in enumerate(index.shape)]
-    operands[1] = np.broadcast_to(np.asarray(order, index.dtype).reshape([-1 if i == dim else 1 for i in range(x.ndim)]), shape).copy()
+    operands[1] = np.broadcast_to(
+        np.asarray(order, index.dtype).reshape([-1 if i == dim else 1 for i in range(x.ndim)]), shape
+    ).copy()
     return operands, attrs
 
 
-@primitive("S, I, S -> S", S=EVERY, I=INTEGERS, wide=False, method=False, canon=_dim_canon("scatter"), shape=_scatter_shape("scatter"),
-           order=("x", "dim", "index", "src"), expand=_scatter_set_expand, sample=_scatter_set_sample,
-           vjp=(lambda g, _y, _x, index, _s, dim: scatter_set(g, index, filled(g, index.shape, 0), dim=dim), None,
-                lambda g, _y, _x, index, _s, dim: _unfront(g.gather(dim, index), _s.shape)))  # fmt: skip
+@primitive(
+    "S, I, S -> S",
+    S=EVERY,
+    I=INTEGERS,
+    wide=False,
+    method=False,
+    canon=_dim_canon("scatter"),
+    shape=_scatter_shape("scatter"),
+    order=("x", "dim", "index", "src"),
+    expand=_scatter_set_expand,
+    sample=_scatter_set_sample,
+    vjp=(
+        lambda g, _y, _x, index, _s, dim: scatter_set(g, index, filled(g, index.shape, 0), dim=dim),
+        None,
+        lambda g, _y, _x, index, _s, dim: _unfront(g.gather(dim, index), _s.shape),
+    ),
+)
 def scatter_set(x, index, src, *, dim: int):
     """x with ``src[i, j, k]`` written to ``[i, index[i, j, k], k]`` for dim 1; the last of several writers wins."""
     y, at, values = _place("scatter", x, index, src, dim)
@@ -703,7 +779,9 @@ def _others(v: Any, product: Any, zeros: Any) -> Any:
 def _prod_vjp(g: Any, x: Any, index: Any, src: Any, dim: int, include_self: bool) -> tuple[Any, Any]:
     one, none = filled(x, (), 1), filled(x, (), 0)
     src_zero, x_zero = src.eq(none), x.eq(none)
-    product = scatter_reduce(OPS["where"](x_zero, one, x), index, OPS["where"](src_zero, one, src), dim=dim, reduce="prod", include_self=include_self)
+    product = scatter_reduce(
+        OPS["where"](x_zero, one, x), index, OPS["where"](src_zero, one, src), dim=dim, reduce="prod", include_self=include_self
+    )
     begin = x_zero.to(dtype=int64)
     if not include_self:
         begin = scatter_set(begin, index, filled(begin, index.shape, 0), dim=dim)
@@ -714,7 +792,9 @@ def _prod_vjp(g: Any, x: Any, index: Any, src: Any, dim: int, include_self: bool
     return gx, _unfront(gs, src.shape)
 
 
-def _scatter_reduce_vjp(g: Any, y: Any, x: Any, index: Any, src: Any, dim: int, reduce: str, include_self: bool) -> tuple[Any, ...]:
+def _scatter_reduce_vjp(
+    g: Any, y: Any, x: Any, index: Any, src: Any, dim: int, reduce: str, include_self: bool
+) -> tuple[Any, ...]:
     if reduce == "prod":
         gx, gs = _prod_vjp(g, x, index, src, dim, include_self)
     elif reduce in ("sum", "mean"):
@@ -734,14 +814,23 @@ def _scatter_reduce_vjp(g: Any, y: Any, x: Any, index: Any, src: Any, dim: int, 
     return gx, None, gs
 
 
-@primitive("T, I, T -> T", NUMBERS, I=INTEGERS, canon=_reduce_canon, shape=_scatter_shape("scatter_reduce"), expand=_scatter_reduce_expand,
-           order=("x", "dim", "index", "src", "reduce"), vjp=_scatter_reduce_vjp,
-           sample=_scatter_sample(INTEGERS + FLOATS, reduce=tuple(_REDUCE), include_self=(True, False)),
-           terms=lambda x, index, src, *, dim, **_: (index.shape or (1,))[dim] + 1)  # fmt: skip
+@primitive(
+    "T, I, T -> T",
+    NUMBERS,
+    I=INTEGERS,
+    canon=_reduce_canon,
+    shape=_scatter_shape("scatter_reduce"),
+    expand=_scatter_reduce_expand,
+    order=("x", "dim", "index", "src", "reduce"),
+    vjp=_scatter_reduce_vjp,
+    sample=_scatter_sample(INTEGERS + FLOATS, reduce=tuple(_REDUCE), include_self=(True, False)),
+    terms=lambda x, index, src, *, dim, **_: (index.shape or (1,))[dim] + 1,
+)
 def scatter_reduce(x, index, src, *, dim: int, reduce: str, include_self: bool = True):
-    """x with all ``src[i, j, k]`` that go to one ``[i, index[i, j, k], k]`` (for dim 1) reduced to their sum, mean, prod, amax or amin.
+    """x with all ``src[i, j, k]`` that go to one ``[i, index[i, j, k], k]`` (for dim 1) reduced together.
 
-    With ``include_self`` the element of x there takes part.  The mean of integers is rounded down.
+    ``reduce`` is sum, mean, prod, amax or amin.  With ``include_self`` the element of x there takes part.
+    The mean of integers is rounded down.
     """
     y, at, values = _place("scatter_reduce", x, index, src, dim)
     begin = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
@@ -762,7 +851,10 @@ def scatter_reduce(x, index, src, *, dim: int, reduce: str, include_self: bool =
 
 def _scatter_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
     if (specs[2] is None) == (attrs["value"] is None):
-        raise TypeError("scatter takes a source, or a value, and not both: it is scatter(x, dim, index, src) or scatter(x, dim, index, value=v)")
+        raise TypeError(
+            "scatter takes a source, or a value, and not both: "
+            "it is scatter(x, dim, index, src) or scatter(x, dim, index, value=v)"
+        )
     if attrs["reduce"] not in (None, "add", "multiply"):
         raise DTypeError(f"scatter's reduce is 'add' or 'multiply' but {attrs['reduce']!r} was given; scatter_reduce has more")
     return {**attrs, "dim": axis(attrs["dim"], specs[0].ndim, "scatter's dim")}
@@ -773,10 +865,20 @@ def _scatter_all_shape(x: Spec, index: Spec, src: Spec | None, *, dim: int, **_:
     return x.shape
 
 
-@composite("S, I, S? -> S", S=EVERY, I=INTEGERS, canon=_scatter_canon, shape=_scatter_all_shape, order=("x", "dim", "index", "src"),
-           sample=_scatter_set_sample)  # fmt: skip
+@composite(
+    "S, I, S? -> S",
+    S=EVERY,
+    I=INTEGERS,
+    canon=_scatter_canon,
+    shape=_scatter_all_shape,
+    order=("x", "dim", "index", "src"),
+    sample=_scatter_set_sample,
+)
 def scatter(x, index, src, *, dim: int, value: Any = None, reduce: str | None = None):
-    """x with ``src[i, j, k]``, or one value, written to ``[i, index[i, j, k], k]`` for dim 1; ``reduce`` is None, add or multiply."""
+    """x with ``src[i, j, k]``, or one value, written to ``[i, index[i, j, k], k]`` for dim 1.
+
+    ``reduce`` is None (the last of several writers wins), add or multiply.
+    """
     if src is None:
         src = filled(x, index.shape, value)
     elif not src.ndim and index.ndim:
@@ -833,7 +935,11 @@ def _flat_sample(types: Any, put: bool) -> Callable[[Any], Any]:
     def sample(d: Any) -> Any:
         shape, dtype = [max(n, 1) for n in d.shape(0, 3)], d.dtype(types)
         ids = d.ids(d.shape(0, 2), int(np.prod(shape)), int64, negative=True)
-        return ([d.array(shape, dtype), ids, d.array(ids.shape, dtype)], {"accumulate": True}) if put else ([d.array(shape, dtype), ids], {})
+        return (
+            ([d.array(shape, dtype), ids, d.array(ids.shape, dtype)], {"accumulate": True})
+            if put
+            else ([d.array(shape, dtype), ids], {})
+        )
 
     return sample
 
@@ -869,7 +975,9 @@ def take_along_dim(x: Any, indices: Any, dim: int | None = None) -> Any:
     lead = [(1 if i == d else n, 1 if i == d else m) for i, (n, m) in enumerate(zip(x.shape, indices.shape))]
     common = broadcast_shapes(tuple([a for a, _ in lead]), tuple([b for _, b in lead]))
     if common is None:
-        raise ShapeError(f"take_along_dim takes ids that broadcast with {x.spec} but along dimension {d} and was given {indices.spec}")
+        raise ShapeError(
+            f"take_along_dim takes ids that broadcast with {x.spec} but along dimension {d} and was given {indices.spec}"
+        )
     sizes = [tuple([t.shape[d] if i == d else n for i, n in enumerate(common)]) for t in (x, indices)]
     return x.expand(sizes[0]).gather(d, indices.expand(sizes[1]))
 
@@ -926,9 +1034,14 @@ def _scatter_nd_sample(d: Any) -> Any:
     return [x, ids, d.array([*ids.shape[:-1], *x.shape[ids.shape[-1] :]], as_dtype(x.dtype))], {"reduction": "add"}
 
 
-@composite("S, I, S -> S", S=EVERY, I=INTEGERS, canon=_scatter_nd_canon, shape=lambda x, i, u, **_: x.shape, sample=_scatter_nd_sample)
+@composite(
+    "S, I, S -> S", S=EVERY, I=INTEGERS, canon=_scatter_nd_canon, shape=lambda x, i, u, **_: x.shape, sample=_scatter_nd_sample
+)
 def scatter_nd(x, indices, updates, *, reduction: str = "none"):
-    """x with slices replaced by, or reduced with, updates at points whose coordinates are the last dimension of the ids (ONNX's ScatterND)."""
+    """x with slices at points, whose coordinates are the last dimension of the ids, replaced by updates (ONNX's ScatterND).
+
+    ``reduction`` is none, add, mul, max or min.
+    """
     depth = indices.shape[-1]
     ids, dims = [indices.select(-1, i) for i in range(depth)], tuple(range(depth))
     if reduction in ("none", "add"):
