@@ -92,7 +92,12 @@ def _unknown(kind: str) -> str:
     import difflib
 
     known = names()
+    from .plugins import plugins
+
     text = f"no installed backend is called {kind!r}; installed are {', '.join(known)}"
+    failed = [p.name for p in plugins() if p.error is not None]
+    if failed:
+        text += f" (not loaded: {', '.join(failed)}; `candle doctor` says why)"
     if kind in _PACKAGES:
         return f"{text}; install it with: pip install {_PACKAGES[kind]}"
     near = difflib.get_close_matches(kind, known, 1)
