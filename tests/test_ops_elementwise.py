@@ -30,17 +30,53 @@ def _numpy(dtype):
 
 # name, the interval on which it is smooth, whether PyTorch takes complex numbers too
 UNARY = [
-    ("abs", -3, 3, True), ("sign", -3, 3, False), ("sgn", -3, 3, True), ("exp", -3, 3, True), ("exp2", -3, 3, True),
-    ("expm1", -3, 3, True), ("log", 0.1, 5, True), ("log2", 0.1, 5, True), ("log10", 0.1, 5, True), ("log1p", -0.9, 5, True),
-    ("sqrt", 0.1, 5, True), ("rsqrt", 0.1, 5, True), ("sin", -3, 3, True), ("cos", -3, 3, True), ("tan", -1.4, 1.4, True),
-    ("asin", -0.9, 0.9, True), ("acos", -0.9, 0.9, True), ("atan", -3, 3, True), ("sinh", -3, 3, True), ("cosh", -3, 3, True),
-    ("tanh", -3, 3, True), ("asinh", -3, 3, True), ("acosh", 1.1, 5, True), ("atanh", -0.9, 0.9, True), ("erf", -3, 3, False),
-    ("erfc", -3, 3, False), ("erfinv", -0.95, 0.95, False), ("lgamma", 0.2, 6, False), ("digamma", 0.2, 6, False),
-    ("sigmoid", -3, 3, True), ("logit", 0.1, 0.9, False), ("reciprocal", 0.2, 3, True), ("square", -3, 3, True),
-    ("floor", -3, 3, False), ("ceil", -3, 3, False), ("round", -3, 3, False), ("trunc", -3, 3, False), ("frac", -3, 3, False),
-    ("neg", -3, 3, True), ("positive", -3, 3, True), ("deg2rad", -3, 3, False), ("rad2deg", -3, 3, False), ("sinc", 0.1, 3, False),
-    ("i0", -3, 3, False), ("nan_to_num", -3, 3, False), ("angle", -3, 3, True),
-]  # fmt: skip
+    ("abs", -3, 3, True),
+    ("sign", -3, 3, False),
+    ("sgn", -3, 3, True),
+    ("exp", -3, 3, True),
+    ("exp2", -3, 3, True),
+    ("expm1", -3, 3, True),
+    ("log", 0.1, 5, True),
+    ("log2", 0.1, 5, True),
+    ("log10", 0.1, 5, True),
+    ("log1p", -0.9, 5, True),
+    ("sqrt", 0.1, 5, True),
+    ("rsqrt", 0.1, 5, True),
+    ("sin", -3, 3, True),
+    ("cos", -3, 3, True),
+    ("tan", -1.4, 1.4, True),
+    ("asin", -0.9, 0.9, True),
+    ("acos", -0.9, 0.9, True),
+    ("atan", -3, 3, True),
+    ("sinh", -3, 3, True),
+    ("cosh", -3, 3, True),
+    ("tanh", -3, 3, True),
+    ("asinh", -3, 3, True),
+    ("acosh", 1.1, 5, True),
+    ("atanh", -0.9, 0.9, True),
+    ("erf", -3, 3, False),
+    ("erfc", -3, 3, False),
+    ("erfinv", -0.95, 0.95, False),
+    ("lgamma", 0.2, 6, False),
+    ("digamma", 0.2, 6, False),
+    ("sigmoid", -3, 3, True),
+    ("logit", 0.1, 0.9, False),
+    ("reciprocal", 0.2, 3, True),
+    ("square", -3, 3, True),
+    ("floor", -3, 3, False),
+    ("ceil", -3, 3, False),
+    ("round", -3, 3, False),
+    ("trunc", -3, 3, False),
+    ("frac", -3, 3, False),
+    ("neg", -3, 3, True),
+    ("positive", -3, 3, True),
+    ("deg2rad", -3, 3, False),
+    ("rad2deg", -3, 3, False),
+    ("sinc", 0.1, 3, False),
+    ("i0", -3, 3, False),
+    ("nan_to_num", -3, 3, False),
+    ("angle", -3, 3, True),
+]
 NAMES = [row[0] for row in UNARY]
 
 
@@ -78,9 +114,21 @@ def test_a_function_of_one_number_at_special_values(name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", *INTS])
 def test_a_function_of_one_number_in_other_dtypes(name, dtype):
-    low, high = next((row[1:3] for row in UNARY if row[0] == name))
+    low, high = next(row[1:3] for row in UNARY if row[0] == name)
     x = numbers((3, 4), dtype, max(low, 0) if dtype == "uint8" else low, high)
-    if dtype in INTS and name in ("log", "reciprocal", "rsqrt", "log2", "log10", "frac", "acosh", "erfinv", "lgamma", "digamma", "atanh"):
+    if dtype in INTS and name in (
+        "log",
+        "reciprocal",
+        "rsqrt",
+        "log2",
+        "log10",
+        "frac",
+        "acosh",
+        "erfinv",
+        "lgamma",
+        "digamma",
+        "atanh",
+    ):
         x = np.maximum(x, 1)
     theirs = getattr(torch, name)
     try:
@@ -126,8 +174,22 @@ def test_a_function_of_two_numbers_at_special_values(name):
 
 
 @pytest.mark.parametrize("name", [row[0] for row in BINARY] + TESTS)
-@pytest.mark.parametrize("dtypes", [("float16",) * 2, ("bfloat16",) * 2, ("int8",) * 2, ("int64", "int32"), ("uint8", "int16"), ("bool", "int64"),
-                                    ("int64", "float32"), ("float16", "float32"), ("bool",) * 2, ("bfloat16", "float16")], ids="-".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "dtypes",
+    [
+        ("float16",) * 2,
+        ("bfloat16",) * 2,
+        ("int8",) * 2,
+        ("int64", "int32"),
+        ("uint8", "int16"),
+        ("bool", "int64"),
+        ("int64", "float32"),
+        ("float16", "float32"),
+        ("bool",) * 2,
+        ("bfloat16", "float16"),
+    ],
+    ids="-".join,
+)
 def test_a_function_of_two_numbers_in_other_dtypes(name, dtypes):
     a, b = numbers((3, 4), dtypes[0], 1, 4), numbers((4,), dtypes[1], 1, 4, 1)
     theirs = getattr(torch, name)
@@ -147,14 +209,59 @@ def test_ties_and_nan_share_the_gradient_as_in_pytorch(name):
     check(*pair(name), a, b)
 
 
-@pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod", "gcd", "lcm", "bitwise_and", "bitwise_or", "bitwise_xor", "pow",
-                                  "bitwise_left_shift", "bitwise_right_shift", "maximum", "minimum"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "floor_divide",
+        "remainder",
+        "fmod",
+        "gcd",
+        "lcm",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "pow",
+        "bitwise_left_shift",
+        "bitwise_right_shift",
+        "maximum",
+        "minimum",
+    ],
+)
 @pytest.mark.parametrize("dtype", INTS)
 def test_integers_of_either_sign(name, dtype):
     a = np.array([7, -7, 7, -7, 0, 1, -1, 100, 127, 3]).astype(dtype)
     b = np.array([3, 3, -3, -3, 5, 2, 3, 7, 1, 2])
     b = (np.abs(b) if "shift" in name or name == "pow" else b).astype(dtype)
     check(*pair(name), a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_halves_with_nan_infinities_and_signed_zeros(dtype):
+    special = SPECIAL[:12].astype(_numpy(dtype))
+    a, b = (v.ravel() for v in np.meshgrid(special, special))
+    for name in ("maximum", "minimum", "fmax", "fmin", *TESTS, "copysign", "atan2", "add", "mul", "pow", "remainder"):
+        check(*pair(name), a, b, grad=False)
+    for name in ("isnan", "isinf", "isfinite", "signbit", "exp", "log", "tanh", "sigmoid", "round", "floor", "erf", "sign"):
+        check(*pair(name), special, grad=False)
+
+
+def test_in_place_operations_keep_shape_and_dtype():
+    x = candle.tensor([1.0, 2.0])
+    x.add_(x, alpha=2).sub_(1).mul_(2).div_(4, rounding_mode="floor").clamp_(0, 2).pow_(2)
+    assert x.tolist() == [1.0, 4.0]
+    x += 1
+    x *= 3
+    x -= 2
+    x /= 2
+    x //= 2
+    x %= 2
+    x **= 2
+    assert x.tolist() == [1.0, 1.0]
+    n = candle.tensor([1, 2])
+    with pytest.raises(DTypeError, match="keeps the dtype"):
+        n.div_(2)
+    with pytest.raises(ShapeError, match="keeps the shape"):
+        n.add_(candle.zeros(2, 2, dtype=candle.int64))
 
 
 def test_a_shift_past_the_width_leaves_zero_or_the_sign():
@@ -183,7 +290,12 @@ def test_the_exponents_gradient_is_zero_where_the_base_is():
 @pytest.mark.parametrize("low, high", [(-1.0, 1.0), (None, 1.0), (-1.0, None), (1.0, -1.0), (NAN, 1.0), (-1.0, NAN)])
 def test_clamp_between_numbers(low, high):
     x = np.array([-1.0, 1.0, 0.0, -2.0, 2.0, NAN, INF, -INF])
-    check(lambda v: v.clamp(low, high), None, x, grad=not (low is not None and math.isnan(low)) and not (high is not None and math.isnan(high)))
+    check(
+        lambda v: v.clamp(low, high),
+        None,
+        x,
+        grad=not (low is not None and math.isnan(low)) and not (high is not None and math.isnan(high)),
+    )
     check(lambda v: v.clamp(min=low, max=high), None, np.array(0.5))
 
 
@@ -204,7 +316,13 @@ def test_clamp_between_tensors():
 @pytest.mark.parametrize("mode", [None, "floor", "trunc"])
 def test_division_in_its_rounding_modes(mode):
     a, b = np.array([7.0, -7.0, 7.0, -7.0, 0.0, INF, 1.0, -1.0]), np.array([2.0, 2.0, -2.0, -2.0, 3.0, 2.0, INF, INF])
-    check(lambda x, y: candle.div(x, y, rounding_mode=mode), lambda x, y: torch.div(x, y, rounding_mode=mode), a, b, grad=mode is None)
+    check(
+        lambda x, y: candle.div(x, y, rounding_mode=mode),
+        lambda x, y: torch.div(x, y, rounding_mode=mode),
+        a,
+        b,
+        grad=mode is None,
+    )
     ints = np.array([7, -7, 7, -7, 0]), np.array([2, 2, -2, -2, 3])
     check(lambda x, y: candle.div(x, y, rounding_mode=mode), lambda x, y: torch.div(x, y, rounding_mode=mode), *ints)
     with pytest.raises(ShapeError, match="rounding_mode is None, 'floor' or 'trunc' but 'up'"):
@@ -248,7 +366,14 @@ def test_complex_numbers_have_no_order(name):
 
 def test_booleans_add_as_or_multiply_as_and_and_do_not_subtract():
     a, b = np.array([True, True, False, False]), np.array([True, False, True, False])
-    for op in (lambda x, y: x + y, lambda x, y: x * y, lambda x, y: x & y, lambda x, y: x | y, lambda x, y: x ^ y, lambda x, y: x == y):
+    for op in (
+        lambda x, y: x + y,
+        lambda x, y: x * y,
+        lambda x, y: x & y,
+        lambda x, y: x | y,
+        lambda x, y: x ^ y,
+        lambda x, y: x == y,
+    ):
         check(op, None, a, b)
     check(lambda x: ~x, None, a)
     for refused in (lambda x, y: x - y, lambda x, y: -x):
@@ -259,7 +384,14 @@ def test_booleans_add_as_or_multiply_as_and_and_do_not_subtract():
 @pytest.mark.parametrize("dtype", INTS)
 def test_bits(dtype):
     a, b = np.array([0b1100, 5, 127, 0]).astype(dtype), np.array([0b1010, 3, 1, 7]).astype(dtype)
-    for op in (lambda x, y: x & y, lambda x, y: x | y, lambda x, y: x ^ y, lambda x, y: ~x, lambda x, y: x << 1, lambda x, y: x >> 1):
+    for op in (
+        lambda x, y: x & y,
+        lambda x, y: x | y,
+        lambda x, y: x ^ y,
+        lambda x, y: ~x,
+        lambda x, y: x << 1,
+        lambda x, y: x >> 1,
+    ):
         check(op, None, a, b)
 
 
@@ -296,7 +428,9 @@ def test_three_numbers():
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3])
 def test_polygamma(n):
-    check(lambda x: candle.polygamma(n, x), lambda x: torch.polygamma(n, x), numbers((3,), low=0.3, high=5), second=True, rtol=1e-7)
+    check(
+        lambda x: candle.polygamma(n, x), lambda x: torch.polygamma(n, x), numbers((3,), low=0.3, high=5), second=True, rtol=1e-7
+    )
     check(lambda x: x.polygamma(n), None, numbers((2, 0)))
     x = np.array([-0.5, -1.5, -2.3, 1e-5, 20.0])
     check(lambda v: v.polygamma(n), None, x, grad=False, rtol=1e-7)
@@ -304,9 +438,20 @@ def test_polygamma(n):
         candle.polygamma(-1, candle.tensor(1.0))
 
 
-@pytest.mark.parametrize("name, low, high, worst", [
-    ("erf", -7, 7, 5e-16), ("erfc", -5, 25, 1e-14), ("erfinv", -1, 1, 2e-15), ("lgamma", 2.5, 170, 1e-14), ("lgamma", 0.01, 3, 1e-14),
-    ("lgamma", -9.9, 0, 1e-12), ("digamma", 0.01, 1.4, 1e-13), ("digamma", 1.5, 100, 1e-13), ("i0", -60, 60, 1e-14)])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, low, high, worst",
+    [
+        ("erf", -7, 7, 5e-16),
+        ("erfc", -5, 25, 1e-14),
+        ("erfinv", -1, 1, 2e-15),
+        ("lgamma", 2.5, 170, 1e-14),
+        ("lgamma", 0.01, 3, 1e-14),
+        ("lgamma", -9.9, 0, 1e-12),
+        ("digamma", 0.01, 1.4, 1e-13),
+        ("digamma", 1.5, 100, 1e-13),
+        ("i0", -60, 60, 1e-14),
+    ],
+)
 def test_special_functions_are_accurate_in_float64(name, low, high, worst):
     x = np.random.default_rng(0).uniform(low, high, 4000)
     ours = getattr(candle, name)(candle.tensor(x)).numpy()
@@ -380,7 +525,11 @@ def test_casts_between_all_dtypes():
         for target in (*FLOATS, *INTS, "bool"):
             if target == "uint8":
                 values = np.abs(values)
-            check(lambda v: v.to(getattr(torch if isinstance(v, torch.Tensor) else candle, target)), None, values.astype(_numpy(source)))
+            check(
+                lambda v: v.to(getattr(torch if isinstance(v, torch.Tensor) else candle, target)),
+                None,
+                values.astype(_numpy(source)),
+            )
     z = np.array([1 + 2j, 0, 3])
     assert candle.tensor(z).to(candle.float32).tolist() == [1, 0, 3]
     assert candle.tensor(z).to(candle.bool).tolist() == [True, False, True]
@@ -433,7 +582,9 @@ def test_what_an_op_expands_into_is_the_same(op):
         low, high = op.domain
         low = max(low, 0) if dtype.kind == "u" else low
         shape = (4, 2) if op.inputs[0].dims == ("2",) else (3, 5)
-        operands = [numbers(shape, dtype.name if dtype.kind != "c" else "float64", low, high, seed=s) for s in range(len(op.operands))]
+        operands = [
+            numbers(shape, dtype.name if dtype.kind != "c" else "float64", low, high, seed=s) for s in range(len(op.operands))
+        ]
         if dtype.kind == "c":
             operands = [(v + 1j * numbers(shape, low=-0.7, high=0.7, seed=7)).astype(dtype.numpy) for v in operands]
         _same_expanded(op, operands, dtype)
@@ -443,7 +594,9 @@ def test_what_an_op_expands_into_is_the_same(op):
 
 
 def _same_expanded(op, operands, dtype):
-    rtol = {"float64": 1e-12, "complex128": 1e-12, "float32": 1e-5, "complex64": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}.get(dtype.name, 0)
+    rtol = {"float64": 1e-12, "complex128": 1e-12, "float32": 1e-5, "complex64": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}.get(
+        dtype.name, 0
+    )
     found, wanted = (op(*[candle.tensor(v, device=d) for v in operands]).numpy() for d in ("required_elementwise", "numpy"))
     assert found.dtype == wanted.dtype
     if wanted.dtype.kind in "biu":

@@ -9,7 +9,21 @@ from typing import Any, Callable, Mapping, Sequence
 import numpy as np
 
 from ..dtype import (
-    ALL, BOOL, COMPLEX, EVERY, FLOATS, INEXACT, INTEGERS, NUMBERS, REALS, complex128, complex_of, finfo, float32, float64, real_of,
+    ALL,
+    BOOL,
+    COMPLEX,
+    EVERY,
+    FLOATS,
+    INEXACT,
+    INTEGERS,
+    NUMBERS,
+    REALS,
+    complex128,
+    complex_of,
+    finfo,
+    float32,
+    float64,
+    real_of,
     result_type,
 )  # fmt: skip
 from ..errors import DTypeError, ShapeError
@@ -126,7 +140,7 @@ def _pow_sample(d: Any) -> Any:
 
 
 @binary(NUMBERS, required=True, vjp=(_pow_base, _pow_exponent), sample=_pow_sample)
-def pow(a, b):  # noqa: A001
+def pow(a, b):
     """a raised to b; an integer to a negative one is 0 unless the base is 1 or -1."""
     if a.dtype.kind in "fcu":
         return np.power(a, b)
@@ -135,7 +149,9 @@ def pow(a, b):  # noqa: A001
     return np.where(b < 0, np.where((a == 1) | (a == -1), odd, 0), y).astype(a.dtype)
 
 
-@composite("T[], S[] -> T[]", NUMBERS, S=NUMBERS, result=lambda a, b: complex128 if "c" in a.dtype.kind + b.dtype.kind else float64)
+@composite(
+    "T[], S[] -> T[]", NUMBERS, S=NUMBERS, result=lambda a, b: complex128 if "c" in a.dtype.kind + b.dtype.kind else float64
+)
 def float_power(a, b):
     """a raised to b in float64, or complex128."""
     wide = complex128 if "c" in a.dtype.kind + b.dtype.kind else float64
@@ -148,7 +164,12 @@ def abs_(x):
     return np.abs(x)
 
 
-@unary(ORDERED, wide=False, vjp=(ZERO,), expand=lambda x: x if x.dtype.kind == "b" else (x > 0).to(dtype=x.dtype) - (x < 0).to(dtype=x.dtype))
+@unary(
+    ORDERED,
+    wide=False,
+    vjp=(ZERO,),
+    expand=lambda x: x if x.dtype.kind == "b" else (x > 0).to(dtype=x.dtype) - (x < 0).to(dtype=x.dtype),
+)
 def sign(x):
     """1, 0 or -1 as the number is above, at or below zero; 0 for NaN."""
     if x.dtype.kind == "b":
@@ -307,7 +328,13 @@ def cos(x):
     return np.cos(x)
 
 
-@unary(INEXACT, domain=(-1.25, 1.25), vjp=(lambda g, y, _x: g * conj(y * y + 1),), expand=in_single(lambda x: x.sin() / x.cos()), ulps=16)
+@unary(
+    INEXACT,
+    domain=(-1.25, 1.25),
+    vjp=(lambda g, y, _x: g * conj(y * y + 1),),
+    expand=in_single(lambda x: x.sin() / x.cos()),
+    ulps=16,
+)
 def tan(x):
     """Tangent."""
     return np.tan(x)
@@ -417,7 +444,13 @@ def asinh(x):
     return np.arcsinh(x)
 
 
-@unary(INEXACT, domain=(1.125, 8), vjp=(lambda g, _y, x: g * conj((x - 1).rsqrt() * (x + 1).rsqrt()),), expand=in_single(_acosh), ulps=16)
+@unary(
+    INEXACT,
+    domain=(1.125, 8),
+    vjp=(lambda g, _y, x: g * conj((x - 1).rsqrt() * (x + 1).rsqrt()),),
+    expand=in_single(_acosh),
+    ulps=16,
+)
 def acosh(x):
     """Inverse hyperbolic cosine."""
     return np.arccosh(x)
@@ -586,9 +619,6 @@ def _round_sample(d: Any) -> Any:
     return [d.array(d.shape(), dtype)], {"decimals": d.int(-1, 2)}
 
 
-
-
-
 @unary(ORDERED, vjp=(ZERO,), canon=_round_canon, expand=_round, sample=_round_sample)
 def round_(x, *, decimals: int = 0):
     """The nearest integer, halves to the even one; with decimals, that many places after the point."""
@@ -716,10 +746,16 @@ def _clamp_expand(x: Any, low: Any, high: Any) -> Any:
 def _clamp_sample(d: Any) -> Any:
     x, low, high = d.shapes([[], [], []])
     dtype, which = d.dtype(REALS), d.int(0, 2)
-    return [d.array(x, dtype), d.array(low, dtype, (-2, 1)) if which != 1 else None, d.array(high, dtype, (0, 2)) if which != 0 else None], {}
+    return [
+        d.array(x, dtype),
+        d.array(low, dtype, (-2, 1)) if which != 1 else None,
+        d.array(high, dtype, (0, 2)) if which != 0 else None,
+    ], {}
 
 
-@primitive("T[], T[]?, T[]? -> T[]", ORDERED, wide=False, canon=_clamp_canon, vjp=_clamp_vjp, expand=_clamp_expand, sample=_clamp_sample)
+@primitive(
+    "T[], T[]?, T[]? -> T[]", ORDERED, wide=False, canon=_clamp_canon, vjp=_clamp_vjp, expand=_clamp_expand, sample=_clamp_sample
+)
 def clamp(x, min_, max_):
     """Bounded from below and above; where the bounds cross, the upper one.  NaN stays, and bounds of NaN give NaN."""
     y = x if min_ is None else np.maximum(x, min_)
@@ -727,13 +763,13 @@ def clamp(x, min_, max_):
 
 
 @function()
-def clamp_min(x: Any, min: Any) -> Any:  # noqa: A002
+def clamp_min(x: Any, min: Any) -> Any:
     """Bounded from below."""
     return clamp(x, min, None)
 
 
 @function()
-def clamp_max(x: Any, max: Any) -> Any:  # noqa: A002
+def clamp_max(x: Any, max: Any) -> Any:
     """Bounded from above."""
     return clamp(x, None, max)
 
@@ -1005,7 +1041,12 @@ def logical_xor(a, b):
     return np.logical_xor(a != 0, b != 0)
 
 
-@unary(LOGICAL, expand=lambda x: logical_not(x) if x.dtype.kind == "b" else bitwise_xor(x, -1 if x.dtype.kind == "i" else 2 ** (8 * x.dtype.itemsize) - 1))
+@unary(
+    LOGICAL,
+    expand=lambda x: (
+        logical_not(x) if x.dtype.kind == "b" else bitwise_xor(x, -1 if x.dtype.kind == "i" else 2 ** (8 * x.dtype.itemsize) - 1)
+    ),
+)
 def bitwise_not(x):
     """Each bit inverted; of booleans, the negation."""
     return np.invert(x)
@@ -1066,8 +1107,11 @@ def _where(condition: Any, *values: Any, **named: Any) -> Any:
     return FUNCTIONS["nonzero"](condition, as_tuple=True) if "nonzero" in FUNCTIONS else OPS["nonzero"](condition).unbind(1)
 
 
-@composite("T[], T[], T[] -> T[]", INEXACT, vjp=(
-    lambda g, _y, _a, _b, w: g * conj(1 - w), lambda g, _y, _a, _b, w: g * conj(w), lambda g, _y, a, b, _w: g * conj(b - a)))  # fmt: skip
+@composite(
+    "T[], T[], T[] -> T[]",
+    INEXACT,
+    vjp=(lambda g, _y, _a, _b, w: g * conj(1 - w), lambda g, _y, _a, _b, w: g * conj(w), lambda g, _y, a, b, _w: g * conj(b - a)),
+)
 def lerp(start, end, weight):
     """start + weight (end - start), exact at both ends."""
     gap = end - start
@@ -1086,7 +1130,9 @@ def addcdiv(x, a, b, *, value: Any = 1):
     return x + a / b if value == 1 else x + (a / b) * value
 
 
-@composite("T[], S[] -> T[]", INEXACT, S=REALS, result=lambda a, b: result_type(a, b) if result_type(a, b).kind in "fc" else a.dtype)
+@composite(
+    "T[], S[] -> T[]", INEXACT, S=REALS, result=lambda a, b: result_type(a, b) if result_type(a, b).kind in "fc" else a.dtype
+)
 def ldexp(x, other):
     """x 2^other."""
     return x * OPS["exp2"](other.to(dtype=x.dtype))
@@ -1098,7 +1144,9 @@ def heaviside(x, values):
     return where(x == 0, values, (x > 0).to(dtype=x.dtype))
 
 
-@unary_composite(INEXACT)
+@unary_composite(
+    INEXACT, sample=lambda d: ([d.array(d.shape(), d.dtype(INEXACT))], {"mul": d.float(-2, 2), "add": d.float(-2, 2)})
+)
 def affine(x, *, mul: float, add: float):
     """x mul + add."""
     return x * mul + add

@@ -99,9 +99,13 @@ def prod(x, *, dim: Dims = None, keepdim: bool = False, dtype: DType = None):
     return np.prod(_summable(x, dtype), dim, keepdims=keepdim)
 
 
-@reduction(INEXACT, sample=_sample(FLOATS), result=lambda x, *, dim, keepdim, dtype: dtype or x.dtype,
-           vjp=(lambda g, _y, _x, dim, keepdim, dtype: unreduced(g / max(_count(_x, dim), 1), _x, dim),),
-           expand=in_single(lambda x, *, dim, keepdim, dtype: _mean(x if dtype is None else x.to(dtype=dtype), dim, keepdim)))  # fmt: skip
+@reduction(
+    INEXACT,
+    sample=_sample(FLOATS),
+    result=lambda x, *, dim, keepdim, dtype: dtype or x.dtype,
+    vjp=(lambda g, _y, _x, dim, keepdim, dtype: unreduced(g / max(_count(_x, dim), 1), _x, dim),),
+    expand=in_single(lambda x, *, dim, keepdim, dtype: _mean(x if dtype is None else x.to(dtype=dtype), dim, keepdim)),
+)
 def mean(x, *, dim: Dims = None, keepdim: bool = False, dtype: DType = None):
     """Mean; of nothing, NaN."""
     x = _summable(x, dtype)
@@ -167,9 +171,9 @@ def _along_sample(types: Any, optional: bool = False) -> Any:
     return sample
 
 
-def _first(find: Callable[..., Any]) -> Callable[..., Any]:
-    """argmax or argmin over one dimension or all of them."""
-    return lambda x, dim, keepdim: find(x if x.dtype.kind != "V" else x.astype(np.float32), axis=dim, keepdims=keepdim)
+def _comparable(x: Any) -> Any:
+    """bfloat16 as float32, where NumPy knows that NaN comes last."""
+    return x.astype(np.float32) if x.dtype.kind == "V" else x
 
 
 place = partial(primitive, "T -> int64", ORDERED, shape=_along, canon=_some, sample=_along_sample(ORDERED, optional=True))
@@ -178,13 +182,13 @@ place = partial(primitive, "T -> int64", ORDERED, shape=_along, canon=_some, sam
 @place(required=True)
 def argmax(x, *, dim: Dim = None, keepdim: bool = False):
     """Where the first maximum is, NaN counting as one; without dim, in the flattened tensor."""
-    return _first(np.argmax)(x, dim, keepdim)
+    return np.argmax(x, dim, keepdims=keepdim)
 
 
 @place(expand=_reversed("argmax"))
 def argmin(x, *, dim: Dim = None, keepdim: bool = False):
     """Where the first minimum is, NaN counting as one; without dim, in the flattened tensor."""
-    return _first(np.argmin)(x, dim, keepdim)
+    return np.argmin(x, dim, keepdims=keepdim)
 
 
 @primitive("T -> bool", ALL, shape=reduced, sample=_sample(ALL), wide=False,
@@ -201,7 +205,9 @@ def all_(x, *, dim: Dims = None, keepdim: bool = False):
     return np.all(x != 0, dim, keepdims=keepdim)
 
 
-@composite("T -> int64", ALL, shape=reduced, sample=lambda d: (lambda s: ([d.array(s, d.dtype(ALL))], {"dim": d.dims(s)}))(d.shape()))
+@composite(
+    "T -> int64", ALL, shape=reduced, sample=lambda d: (lambda s: ([d.array(s, d.dtype(ALL))], {"dim": d.dims(s)}))(d.shape())
+)
 def count_nonzero(x, *, dim: Dims = None):
     """How many elements are not zero."""
     return (x != 0).sum(dim=dim)
@@ -223,8 +229,13 @@ def _logsumexp(x: Any, *, dim: Dims, keepdim: bool) -> Any:
     return total if keepdim else total.reshape(reduced(x.spec, dim=dim))
 
 
-@reduction(FLOATS, expand=_logsumexp, sample=_sample(FLOATS), ulps=16,
-           vjp=(lambda g, y, x, dim, keepdim: unreduced(g, x, dim) * (x - unreduced(where(y == -math.inf, 0, y), x, dim)).exp(),))  # fmt: skip
+@reduction(
+    FLOATS,
+    expand=_logsumexp,
+    sample=_sample(FLOATS),
+    ulps=16,
+    vjp=(lambda g, y, x, dim, keepdim: unreduced(g, x, dim) * (x - unreduced(where(y == -math.inf, 0, y), x, dim)).exp(),),
+)
 def logsumexp(x, *, dim: Dims = None, keepdim: bool = False):
     """log of the sum of exp, without overflow; of nothing, minus infinity."""
     top = np.max(x, dim, keepdims=True, initial=-np.inf)
@@ -340,7 +351,10 @@ def _std_vjp(g: Any, y: Any, x: Any, dim: Dims, correction: float, keepdim: bool
     return _var_vjp(where(y == 0, 0, g / (2 * y)), y, x, dim, correction, keepdim)
 
 
-@variance(vjp=(_std_vjp,), expand=in_single(lambda x, *, dim, correction, keepdim: var(x, dim=dim, correction=correction, keepdim=keepdim).sqrt()))
+@variance(
+    vjp=(_std_vjp,),
+    expand=in_single(lambda x, *, dim, correction, keepdim: var(x, dim=dim, correction=correction, keepdim=keepdim).sqrt()),
+)
 def std(x, *, dim: Dims = None, correction: float = 1.0, keepdim: bool = False):
     """Standard deviation: the root of the variance."""
     return np.sqrt(var.fn(x, dim=dim, correction=correction, keepdim=keepdim))
@@ -356,7 +370,9 @@ def _moment_attrs(dim: Any, unbiased: Any, keepdim: bool, correction: Any, named
 
 
 def _moment(op: Op, doc: str, with_mean: bool = False) -> Callable[..., Any]:
-    def found(x: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, **named: Any) -> Any:
+    def found(
+        x: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, **named: Any
+    ) -> Any:
         unknown = set(named) - {"axis", "keepdims"}
         if unknown:
             raise TypeError(f"{op.name} has no argument {sorted(unknown)[0]!r}: it is {op.torchlike}")
@@ -472,7 +488,7 @@ def _scattered(gs: Any, ys: Any, _x: Any, dim: int, **_: Any) -> tuple[Any]:
 
 
 def _cumulative_extreme(x: Any, dim: int, largest: bool) -> Any:
-    wide = x.astype(np.float32) if x.dtype.kind == "V" else x
+    wide = _comparable(x)
     best = (np.maximum if largest else np.minimum).accumulate(wide, dim)
     shape = [1] * x.ndim
     shape[dim] = -1
@@ -501,7 +517,9 @@ def _two_same(x: Spec, **_: Any) -> list[tuple[int, ...]]:
     return [x.shape, x.shape]
 
 
-running = partial(primitive, "T -> T, int64", ORDERED, shape=_two_same, wide=False, vjp=_scattered, sample=_cumulative_sample(ORDERED))
+running = partial(
+    primitive, "T -> T, int64", ORDERED, shape=_two_same, wide=False, vjp=_scattered, sample=_cumulative_sample(ORDERED)
+)
 
 
 @running(expand=_extreme_scan(True))
@@ -551,11 +569,12 @@ def _sort_sample(d: Any) -> Any:
 @primitive("T -> T, int64", ORDERED, shape=_two_same, wide=False, vjp=_scattered, sample=_sort_sample)
 def sort(x, *, dim: Dim = -1, descending: bool = False, stable: bool = False):
     """The elements in order along dim and where each was; NaN counts as largest, equal ones keep their order."""
+    key = _comparable(x)
     if descending:
-        at = np.argsort(np.flip(x, dim), dim, kind="stable")
+        at = np.argsort(np.flip(key, dim), dim, kind="stable")
         at = x.shape[dim] - 1 - np.flip(at, dim)
     else:
-        at = np.argsort(x, dim, kind="stable")
+        at = np.argsort(key, dim, kind="stable")
     return np.take_along_axis(x, at, dim), at
 
 
@@ -565,7 +584,7 @@ def argsort(x, *, dim: Dim = -1, descending: bool = False, stable: bool = False)
     return sort(x, dim=dim, descending=descending, stable=stable)[1]
 
 
-@composite("T -> T", ORDERED, shape=_same, method=True)
+@composite("T -> T", ORDERED, shape=_same, sample=lambda d: ([d.array(d.shape(min_dims=1), d.dtype(ORDERED))], {}))
 def msort(x):
     """Sorted along the first dimension."""
     return sort(x, dim=0)[0]
@@ -590,7 +609,7 @@ def _topk_sample(d: Any) -> Any:
 
 
 @composite("T -> T, int64", ORDERED, shape=_topk_shape, canon=_topk_canon, sample=_topk_sample)
-def topk(x, *, k: int, dim: Dim = -1, largest: bool = True, sorted: bool = True):  # noqa: A002
+def topk(x, *, k: int, dim: Dim = -1, largest: bool = True, sorted: bool = True):
     """The k largest or smallest elements along dim, in order, and where each was; NaN counts as largest."""
     values, at = sort(x, dim=dim, descending=largest, stable=True)
     return values.narrow(dim, 0, k), at.narrow(dim, 0, k)
@@ -624,7 +643,7 @@ def kthvalue(x, *, k: int, dim: Dim = -1, keepdim: bool = False):
 def mode(x, *, dim: Dim = -1, keepdim: bool = False):
     """The most frequent element along dim, the smallest of several, and where it is last."""
     moved = np.moveaxis(x, dim, -1)
-    at = np.argsort(moved, -1, kind="stable")
+    at = np.argsort(_comparable(moved), -1, kind="stable")
     ordered = np.take_along_axis(moved, at, -1)
     here = np.arange(x.shape[dim])
     fresh = np.ones(ordered.shape, bool)
@@ -668,7 +687,11 @@ def _median_vjp(g: Any, y: Any, x: Any) -> Any:
     return chosen * (g / chosen.sum())
 
 
-of_all = partial(composite, "T -> T", REALS, shape=lambda x: (), method=False, vjp=(_median_vjp,))
+def _median_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(attrs) if specs[0].dtype.kind == "f" else _some(specs, {**attrs, "dim": None}) and dict(attrs)
+
+
+of_all = partial(composite, "T -> T", REALS, shape=lambda x: (), canon=_median_canon, method=False, vjp=(_median_vjp,))
 
 
 @of_all()
@@ -717,7 +740,9 @@ _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 def _quantile_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
     if attrs["interpolation"] not in _INTERPOLATIONS:
-        raise ShapeError(f"quantile's interpolation is one of {', '.join(_INTERPOLATIONS)} but {attrs['interpolation']!r} was given")
+        raise ShapeError(
+            f"quantile's interpolation is one of {', '.join(_INTERPOLATIONS)} but {attrs['interpolation']!r} was given"
+        )
     if specs[1].ndim > 1:
         raise ShapeError(f"quantile's q is a number or has one dimension but {specs[1]} was given")
     return _some(specs, attrs)
@@ -759,7 +784,9 @@ def _quantile_sample(d: Any) -> Any:
     return [d.array(shape, dtype), d.array((d.int(1, 3),) if d.bool() else (), dtype, (0, 1))], attrs
 
 
-fraction = partial(composite, "T, T -> T", FLOATS, shape=_quantile_shape, canon=_quantile_canon, sample=_quantile_sample, special=False)
+fraction = partial(
+    composite, "T, T -> T", FLOATS, shape=_quantile_shape, canon=_quantile_canon, sample=_quantile_sample, special=False
+)
 
 
 @fraction()
@@ -900,7 +927,9 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1
 def _search_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:
     table, x = specs
     if table.ndim == 0 or (table.ndim > 1 and table.shape[:-1] != x.shape[:-1]):
-        raise ShapeError(f"searchsorted takes a sorted sequence of one dimension, or of the other's leading ones, but was given {table}, {x}")
+        raise ShapeError(
+            f"searchsorted takes a sorted sequence of one dimension, or of the other's leading ones, but was given {table}, {x}"
+        )
     return dict(attrs)
 
 
@@ -918,9 +947,19 @@ def _search_expand(table: Any, x: Any, *, right: bool, out_int32: bool) -> Any:
     return where(x != x, n, before.sum(dim=-1)).to(dtype=int32 if out_int32 else int64)
 
 
-@primitive("T, T -> int64", REALS, name="searchsorted", method=False, canon=_search_canon, sample=_search_sample, special=False, wide=True,
-           shape=lambda table, x, **_: x.shape, result=lambda table, x, *, right, out_int32: int32 if out_int32 else int64,
-           expand=_search_expand)  # fmt: skip
+@primitive(
+    "T, T -> int64",
+    REALS,
+    name="searchsorted",
+    method=False,
+    canon=_search_canon,
+    sample=_search_sample,
+    special=False,
+    wide=True,
+    shape=lambda table, x, **_: x.shape,
+    result=lambda table, x, *, right, out_int32: int32 if out_int32 else int64,
+    expand=_search_expand,
+)
 def _searchsorted(table, x, *, right: bool = False, out_int32: bool = False):
     """Where in a sorted sequence each value belongs: before equal elements, or after them (right)."""
     if table.ndim == 1:
@@ -937,18 +976,20 @@ def _searchsorted(table, x, *, right: bool = False, out_int32: bool = False):
 
 @function(method=False, front=True)
 def searchsorted(
-    sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None, sorter: Any = None  # noqa: A002
+    sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None, sorter: Any = None
 ) -> Any:
     """Where in a sorted sequence each value belongs: before equal elements, or after them (right)."""
     if side not in (None, "left", "right") or (side == "left" and right):
-        raise ShapeError(f"searchsorted's side is 'left' or 'right', in agreement with right, but was given side={side!r}, right={right}")
+        raise ShapeError(
+            f"searchsorted's side is 'left' or 'right', in agreement with right, but was given side={side!r}, right={right}"
+        )
     if sorter is not None:
         sorted_sequence = OPS["gather"](sorted_sequence, dim=sorted_sequence.ndim - 1, index=sorter)
     return _searchsorted(sorted_sequence, input, right=right or side == "right", out_int32=out_int32)
 
 
 @function()
-def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:  # noqa: A002
+def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
     """Between which boundaries each value lies."""
     return _searchsorted(boundaries, input, right=right, out_int32=out_int32)
 
@@ -959,9 +1000,15 @@ def _histc_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, A
     return dict(attrs)
 
 
-@composite("T -> T", FLOATS, shape=lambda x, *, bins, min, max: (bins,), canon=_histc_canon, special=False,
-           sample=lambda d: ([d.array(d.shape(), d.dtype(FLOATS[2:]))], {"bins": d.int(1, 6), "min": -2.0, "max": 2.0}))  # fmt: skip
-def histc(x, *, bins: int = 100, min: float = 0.0, max: float = 0.0):  # noqa: A002
+@composite(
+    "T -> T",
+    FLOATS,
+    shape=lambda x, *, bins, min, max: (bins,),
+    canon=_histc_canon,
+    special=False,
+    sample=lambda d: ([d.array(d.shape(), d.dtype(FLOATS[2:]))], {"bins": d.int(1, 6), "min": -2.0, "max": 2.0}),
+)
+def histc(x, *, bins: int = 100, min: float = 0.0, max: float = 0.0):
     """How many elements fall into each of some equal bins from min to max; into the data's range where those are equal."""
     flat = x.reshape((x.spec.size,)).detach()
     low, high = flat.new_zeros() + min, flat.new_zeros() + max
@@ -1018,4 +1065,3 @@ def corrcoef(x: Any) -> Any:
     d = c.diagonal().real.sqrt()
     y = c / d.reshape((-1, 1)) / d
     return y.clamp(-1, 1) if y.dtype.kind == "f" else y
-

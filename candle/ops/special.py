@@ -10,12 +10,18 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
+_BLOCK = 8192  # elements whose intermediate results stay in the cache
+
+
 def in_double(fn: Callable[..., Array]) -> Callable[..., Array]:
-    """Compute in float64 and give back the operand's dtype."""
+    """Compute in float64, block by block, and give back the operand's dtype."""
 
     def computed(x: Any, *args: Any) -> Array:
         x = np.asarray(x)
-        return fn(x.astype(np.float64), *args).astype(x.dtype)
+        flat, y = x.reshape(-1), np.empty(x.size, x.dtype)
+        for at in range(0, x.size, _BLOCK):
+            y[at : at + _BLOCK] = fn(flat[at : at + _BLOCK].astype(np.float64), *args)
+        return y.reshape(x.shape)
 
     return computed
 
@@ -24,7 +30,8 @@ def horner(x: Array, coefficients: Sequence[float]) -> Array:
     """A polynomial, highest power first."""
     y = np.full_like(x, coefficients[0])
     for c in coefficients[1:]:
-        y = y * x + c
+        y *= x
+        y += c
     return y
 
 
@@ -221,6 +228,8 @@ def _bessel(x: Array, order: int) -> Array:
     for k in range(1, 80):
         term = term * z / (k * (k + order))
         near = near + term
+        if not np.any(term > near * 1e-18):
+            break
     big = np.maximum(a, 30.0)
     term = np.ones_like(a)
     far = term
