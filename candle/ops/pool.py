@@ -83,15 +83,17 @@ def _lowest(dtype: Any) -> Any:
     return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
-def _draw(types: Any, n: int = 0, **choices: Any) -> Any:
+def _draw(types: Any, n: int = 0, dilated: bool = False, **choices: Any) -> Any:
     def sample(d: Any) -> Any:
         m = n or d.int(1, 3)
         kernel, stride = [d.int(1, 3) for _ in range(m)], [d.int(1, 3) for _ in range(m)]
-        equal = d.bool()
-        sizes = [4 if equal else k + d.int(0, 4) for k in kernel]
-        shape = (d.one((0, 1, 2)), 4 if equal else d.int(1, 3), *sizes)
+        dilation = [d.int(1, 2) if dilated and d.bool() else 1 for _ in range(m)]
+        spans = [e * (k - 1) + 1 for k, e in zip(kernel, dilation)]
+        equal = max(spans) + d.int(0, 2) if d.bool() else 0
+        shape = (d.one((0, 1, 2)), equal or d.int(1, 3), *[equal or s + d.int(0, 4) for s in spans])
         attrs = {"kernel_size": kernel, "stride": stride if d.bool() else None, "padding": [d.int(0, k // 2) for k in kernel]}
-        attrs |= {k: choose(d, m) for k, choose in choices.items()}
+        attrs |= {"dilation": dilation} if dilated else {}
+        attrs |= {k: d.bool() if choice is None else d.one(choice) for k, choice in choices.items()}
         return [d.array(shape, d.dtype(types))], {**attrs, "ceil_mode": d.bool()}
 
     return sample
@@ -158,7 +160,7 @@ def _windows_of(x: Any, a: Mapping[str, Any]) -> Any:
 
 _max = partial(
     primitive, canon=partial(_canon, what="max_pool"),
-    sample=_draw(REALS, dilation=lambda d, m: [d.int(1, 2) if d.bool() else 1 for _ in range(m)]),
+    sample=_draw(REALS, dilated=True),
 )  # fmt: skip
 
 
@@ -183,9 +185,9 @@ def _with_indices_expand(x, **a):
     full = (*x.shape[:2], *counts)
     at = x.new_tensor(_flat_places(_first_places(sizes, counts, a), steps), dtype="int64").expand(full)
     best = x.new_full(full, _lowest(x.dtype.numpy))
-    places, none = _places(counts, a), (None,) * len(counts)
+    places = _places(counts, a)
     for k in np.ndindex(*a["kernel_size"]):
-        starts, stops = (0, 0, *k, *[0 for _ in none]), (*x.shape[:2], *[j + 1 for j in k], *counts)
+        starts, stops = (0, 0, *k), (*x.shape[:2], *[j + 1 for j in k])
         v = view.slice(starts, stops).reshape(full)
         better = (v > best) | (v != v)
         here = _flat_places([p[:, j] for p, j in zip(places, k)], steps)
@@ -256,12 +258,12 @@ def _avg_canon(specs: Sequence[Any], attrs: Mapping[str, Any], what: str = "avg_
     return found
 
 
-_AVG = {"count_include_pad": lambda d, m: d.bool(), "divisor_override": lambda d, m: d.one((None, None, 1, 5))}
+_AVG = {"count_include_pad": None, "divisor_override": (None, None, 1, 5)}
 
 
 @primitive("T -> T", FLOATS, canon=_avg_canon, shape=_pooled, expand=_avg_expand, vjp=(_avg_vjp,),
            terms=lambda x, **a: prod(a["kernel_size"]),
-           sample=_draw(FLOATS, dilation=lambda d, m: [d.int(1, 2) if d.bool() else 1 for _ in range(m)], **_AVG))  # fmt: skip
+           sample=_draw(FLOATS, dilated=True, **_AVG))  # fmt: skip
 def avg_pool(x, *, kernel_size: Ints, stride: Ints = None, padding: Any = 0, ceil_mode: bool = False,
              count_include_pad: bool = True, divisor_override: int = None, dilation: Ints = 1):  # fmt: skip
     """The mean of each window of x[batch, channels, *sizes].
@@ -298,9 +300,7 @@ def _averages(n: int) -> Op:
             return one_batch(lambda x: avg_pool(x, kernel_size, stride, padding, ceil_mode, count_include_pad), x, 1)
 
         average.__doc__ = doc
-        return declared(shape=partial(_pooled_nd, n=1), sample=_draw(FLOATS, 1, count_include_pad=_AVG["count_include_pad"]))(
-            average
-        )
+        return declared(shape=partial(_pooled_nd, n=1), sample=_draw(FLOATS, 1, count_include_pad=None))(average)
 
     def average_over(x, *, kernel_size: Ints, stride: Ints = None, padding: Any = 0, ceil_mode: bool = False,
                      count_include_pad: bool = True, divisor_override: int = None):  # fmt: skip
@@ -370,7 +370,7 @@ def _adaptive_canon(specs: Sequence[Any], attrs: Mapping[str, Any], what: str, n
 
 
 def _parts(size: int, count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Which elements belong to each of ``count`` parts of a dimension, [count, most], and which are real, not the last repeated."""
+    """Which elements belong to each of ``count`` parts of a dimension, [count, most], and which are no repetition of the last."""
     i = np.arange(count)
     start, stop = i * size // max(1, count), -(-(i + 1) * size // max(1, count))
     most = int((stop - start).max(initial=1))

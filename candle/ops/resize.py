@@ -360,8 +360,8 @@ def _resize_sample(d: Any) -> Any:
            terms=lambda x, *, sizes, **_: prod([4 * max(1, -(-m // max(1, k))) for m, k in zip(x.shape, sizes)]))  # fmt: skip
 def resize(x, *, sizes: Shape = None, scales: Any = None, dims: Ints = None, mode: str = "nearest",
            coordinate_transformation_mode: str = "half_pixel", nearest_mode: str = "round_prefer_floor",
-           cubic_coeff_a: float = -0.75, exclude_outside: bool = False, extrapolation_value: float = 0.0, antialias: bool = False, roi: Any = None,
-           keep_aspect_ratio_policy: str = "stretch"):  # fmt: skip
+           cubic_coeff_a: float = -0.75, exclude_outside: bool = False, extrapolation_value: float = 0.0, antialias: bool = False,
+           roi: Any = None, keep_aspect_ratio_policy: str = "stretch"):  # fmt: skip
     """x in other sizes along any of its dimensions, as ONNX's Resize (opset 19) defines it for its attributes.
 
     ``sizes`` or ``scales`` hold one number for each of ``dims`` (all unless given); ``roi`` their starts, then their ends.
@@ -463,7 +463,7 @@ def _grid_sample_sample(d: Any) -> Any:
 
 
 @composite("T, T -> T", FLOATS, canon=_grid_canon, sample=_grid_sample_sample, special=False, method=False,
-           terms=lambda x, grid, **_: 4 ** (x.ndim - 2), shape=lambda x, grid, **_: (*x.shape[:2], *grid.shape[1:-1]))  # fmt: skip
+           terms=lambda x, _g, **_: 4 ** (x.ndim - 2), shape=lambda x, grid, **_: (*x.shape[:2], *grid.shape[1:-1]))  # fmt: skip
 def grid_sample(x, grid, *, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool = False):
     """x[batch, channels, *sizes] at the places of grid[batch, *new, n], which run from -1 to 1, the last dimension's first.
 
