@@ -499,19 +499,73 @@ def sinc(x):
 # -- special functions -----------------------------------------------------------------------------
 
 
-@unary(FLOATS, vjp=(lambda g, _y, x: g * (2 / math.sqrt(math.pi)) * (-x * x).exp(),))
+def _ratio(x: Any, coefficients: Any) -> Any:
+    """A rational function, as in special.py."""
+    above, below = coefficients
+    return _polynomial(x, above) / _polynomial(x, below)
+
+
+def _polynomial(x: Any, coefficients: Sequence[float]) -> Any:
+    y = x * coefficients[0] + coefficients[1]
+    for c in coefficients[2:]:
+        y = y * x + c
+    return y
+
+
+def _erf_centre(x: Any) -> Any:
+    return x * _ratio((x * x).clamp(max=0.25), special.ERF_SMALL)
+
+
+def _erfc_tail(a: Any) -> Any:
+    near, far = a.clamp(max=4.0), a.clamp(4.0, 30.0)
+    z = 1 / (far * far)
+    large = (1 / math.sqrt(math.pi) - z * _ratio(z, special.ERF_LARGE)) / far
+    a = a.clamp(max=30.0)
+    cut = (a * 16.0).floor() * 0.0625
+    return (-cut * cut).exp() * (-(a - cut) * (a + cut)).exp() * where(a <= 4.0, _ratio(near, special.ERF_MIDDLE), large)
+
+
+def _erf(x: Any) -> Any:
+    a = x.abs()
+    return where(a <= 0.46875, _erf_centre(x), (1 - _erfc_tail(a)).copysign(x))
+
+
+def _erfc(x: Any) -> Any:
+    a = x.abs()
+    tail = _erfc_tail(a)
+    return where(a <= 0.46875, 1 - _erf_centre(x), where(x < 0, 2 - tail, tail))
+
+
+def _erfinv(x: Any) -> Any:
+    q = x * 0.5
+    centre = q * _ratio((0.180625 - q * q).clamp(-0.1, 0.2), special.NORMAL_CENTRE)
+    outer = ((1 - x.abs()) * 0.5).clamp(1e-300 if x.dtype is float64 else 1e-37, 0.5)
+    r = (-outer.log()).sqrt()
+    outside = where(r <= 5.0, _ratio(r - 1.6, special.NORMAL_MIDDLE), _ratio(r - 5.0, special.NORMAL_TAIL)).copysign(x)
+    y = where(q.abs() <= 0.425, centre, outside) * (1 / math.sqrt(2.0))
+    y = where(x.abs() == 1.0, x * math.inf, y)
+    return where(x.abs() <= 1.0, y, math.nan)
+
+
+@unary(FLOATS, vjp=(lambda g, _y, x: g * (2 / math.sqrt(math.pi)) * (-x * x).exp(),), expand=in_single(_erf))
 def erf(x):
     """The error function."""
     return special.erf(x)
 
 
-@unary(FLOATS, vjp=(lambda g, _y, x: g * (-2 / math.sqrt(math.pi)) * (-x * x).exp(),), ulps=32)
+@unary(FLOATS, vjp=(lambda g, _y, x: g * (-2 / math.sqrt(math.pi)) * (-x * x).exp(),), expand=in_single(_erfc), ulps=32)
 def erfc(x):
     """1 - erf(x), exact where that is small."""
     return special.erfc(x)
 
 
-@unary(FLOATS, domain=(-0.875, 0.875), vjp=(lambda g, y, _x: g * (math.sqrt(math.pi) / 2) * (y * y).exp(),), ulps=32)
+@unary(
+    FLOATS,
+    domain=(-0.875, 0.875),
+    vjp=(lambda g, y, _x: g * (math.sqrt(math.pi) / 2) * (y * y).exp(),),
+    expand=in_single(_erfinv),
+    ulps=32,
+)
 def erfinv(x):
     """The inverse of erf."""
     return special.erfinv(x)

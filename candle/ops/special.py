@@ -37,17 +37,17 @@ def horner(x: Array, coefficients: Sequence[float]) -> Array:
 
 # -- the error function: W. J. Cody, "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969)
 
-_ERF_SMALL = (
+ERF_SMALL = (
     (1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3),
     (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
 )
-_ERF_MIDDLE = (
+ERF_MIDDLE = (
     (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0, 6.61191906371416295e1, 2.98635138197400131e2,
      8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3),
     (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3, 3.29079923573345963e3,
      4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3),
 )  # fmt: skip
-_ERF_LARGE = (
+ERF_LARGE = (
     (1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1, 1.60837851487422766e-2,
      6.58749161529837803e-4),
     (1.0, 2.56852019228982242e0, 1.87295284992346047e0, 5.27905102951428412e-1, 6.05183413124413191e-2, 2.33520497626869185e-3),
@@ -57,10 +57,10 @@ _ERF_LARGE = (
 def _erfc_tail(a: Array) -> Array:
     """erfc for a above 0.46875; the exponent is split so that its square loses no bits."""
     near = np.minimum(a, 4.0)
-    middle = horner(near, _ERF_MIDDLE[0]) / horner(near, _ERF_MIDDLE[1])
+    middle = horner(near, ERF_MIDDLE[0]) / horner(near, ERF_MIDDLE[1])
     far = np.clip(a, 4.0, 30.0)
     z = 1.0 / (far * far)
-    large = (1.0 / np.sqrt(np.pi) - z * horner(z, _ERF_LARGE[0]) / horner(z, _ERF_LARGE[1])) / far
+    large = (1.0 / np.sqrt(np.pi) - z * horner(z, ERF_LARGE[0]) / horner(z, ERF_LARGE[1])) / far
     a = np.minimum(a, 30.0)
     cut = np.trunc(a * 16.0) / 16.0
     return np.exp(-cut * cut) * np.exp(-(a - cut) * (a + cut)) * np.where(a <= 4.0, middle, large)
@@ -68,7 +68,7 @@ def _erfc_tail(a: Array) -> Array:
 
 def _erf_centre(x: Array) -> Array:
     z = np.minimum(x * x, 0.25)
-    return x * horner(z, _ERF_SMALL[0]) / horner(z, _ERF_SMALL[1])
+    return x * horner(z, ERF_SMALL[0]) / horner(z, ERF_SMALL[1])
 
 
 @in_double
@@ -86,19 +86,19 @@ def erfc(x: Any) -> Array:
 
 # -- its inverse: M. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Appl. Statist. 37 (1988)
 
-_NORMAL_CENTRE = (
+NORMAL_CENTRE = (
     (2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4, 4.5921953931549871457e4, 1.3731693765509461125e4,
      1.9715909503065514427e3, 1.3314166789178437745e2, 3.3871328727963666080e0),
     (5.2264952788528545610e3, 2.8729085735721942674e4, 3.9307895800092710610e4, 2.1213794301586595867e4, 5.3941960214247511077e3,
      6.8718700749205790830e2, 4.2313330701600911252e1, 1.0),
 )  # fmt: skip
-_NORMAL_MIDDLE = (
+NORMAL_MIDDLE = (
     (7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1, 1.27045825245236838258e0,
      3.64784832476320460504e0, 5.76949722146069140550e0, 4.63033784615654529590e0, 1.42343711074968357734e0),
     (1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2, 1.48103976427480074590e-1,
      6.89767334985100004550e-1, 1.67638483018380384940e0, 2.05319162663775882187e0, 1.0),
 )  # fmt: skip
-_NORMAL_TAIL = (
+NORMAL_TAIL = (
     (2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3, 2.65321895265761230930e-2,
      2.96560571828504891230e-1, 1.78482653991729133580e0, 5.46378491116411436990e0, 6.65790464350110377720e0),
     (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5, 7.86869131145613259100e-4,
@@ -110,11 +110,11 @@ _NORMAL_TAIL = (
 def erfinv(x: Any) -> Array:
     q = x / 2.0
     r = np.clip(0.180625 - q * q, -0.1, 0.2)
-    centre = q * horner(r, _NORMAL_CENTRE[0]) / horner(r, _NORMAL_CENTRE[1])
+    centre = q * horner(r, NORMAL_CENTRE[0]) / horner(r, NORMAL_CENTRE[1])
     outer = np.clip((1.0 - np.abs(x)) / 2.0, 1e-300, 0.5)
     r = np.sqrt(-np.log(outer))
-    middle = horner(r - 1.6, _NORMAL_MIDDLE[0]) / horner(r - 1.6, _NORMAL_MIDDLE[1])
-    tail = horner(r - 5.0, _NORMAL_TAIL[0]) / horner(r - 5.0, _NORMAL_TAIL[1])
+    middle = horner(r - 1.6, NORMAL_MIDDLE[0]) / horner(r - 1.6, NORMAL_MIDDLE[1])
+    tail = horner(r - 5.0, NORMAL_TAIL[0]) / horner(r - 5.0, NORMAL_TAIL[1])
     y = np.where(np.abs(q) <= 0.425, centre, np.copysign(np.where(r <= 5.0, middle, tail), x)) / np.sqrt(2.0)
     y = np.where(np.abs(x) == 1.0, np.copysign(np.inf, x), y)
     return np.where(np.abs(x) <= 1.0, y, np.nan)
