@@ -35,6 +35,7 @@ WINDOWS = [
     ((2, 3, 7), 2, {"stride": 5}),
     ((1, 1, 1), 1, {}),
     ((0, 2, 4), 2, {}),
+    ((1, 2, 2500), 5, {"stride": 2, "padding": 2}),
     ((2, 2, 7), 3, {"stride": 3, "padding": 1, "ceil_mode": True}),
     ((2, 2, 6), 2, {"stride": 3, "padding": 1, "ceil_mode": True}),  # the last window would begin after the end
     ((2, 3, 6, 7), (2, 3), {"stride": (1, 2)}),

@@ -83,7 +83,7 @@ def _lowest(dtype: Any) -> Any:
     return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
-def _draw(types: Any, n: int = 0, dilated: bool = False, **choices: Any) -> Any:
+def _draw(types: Any, n: int = 0, dilated: bool = False, domain: Any = None, **choices: Any) -> Any:
     def sample(d: Any) -> Any:
         m = n or d.int(1, 3)
         kernel, stride = [d.int(1, 3) for _ in range(m)], [d.int(1, 3) for _ in range(m)]
@@ -94,7 +94,7 @@ def _draw(types: Any, n: int = 0, dilated: bool = False, **choices: Any) -> Any:
         attrs = {"kernel_size": kernel, "stride": stride if d.bool() else None, "padding": [d.int(0, k // 2) for k in kernel]}
         attrs |= {"dilation": dilation} if dilated else {}
         attrs |= {k: d.bool() if choice is None else d.one(choice) for k, choice in choices.items()}
-        return [d.array(shape, d.dtype(types))], {**attrs, "ceil_mode": d.bool()}
+        return [d.array(shape, d.dtype(types), domain)], {**attrs, "ceil_mode": d.bool()}
 
     return sample
 
@@ -487,7 +487,7 @@ def _norms(n: int) -> Op:
         mean = one_batch(lambda x: avg_pool(x.pow(norm_type), kernel_size, stride, 0, ceil_mode), x, n)
         return (mean * prod(kernel_size)).pow(1 / norm_type)
 
-    draw = _draw(FLOATS, n)
+    draw = _draw(FLOATS, n, domain=(0.125, 4))
     norm.__doc__ = f"The norm of each window of x[batch, channels, {', '.join('dhw'[-n:])}]: its sum of powers, to 1/norm_type."
     return composite("T -> T", FLOATS, name=name, group="pool", canon=canon, shape=shape, sample=sample, domain=(0.125, 4),
                      special=False, terms=avg_pool.terms)(norm)  # fmt: skip

@@ -116,17 +116,24 @@ def _torch_table(
 def _taken(x: Any, axis: int, table: Table) -> Any:
     """Weighted sums of elements along one dimension."""
     index, weight = table
-    if weight is None and np.array_equal(index[:, 0], np.arange(x.shape[axis])):
-        return x
-    front, back = x.shape[:axis], x.shape[axis + 1 :]
-    part = x.index_select(axis, x.new_tensor(np.maximum(index, 0).reshape(-1), dtype="int64"))
     if weight is None:
-        return part
-    part = part.reshape((*front, *index.shape, *back))
-    tail = (1,) * len(back)
+        places = index[:, 0]
+        same = np.array_equal(places, np.arange(x.shape[axis]))
+        return x if same else x.index_select(axis, x.new_tensor(places, dtype="int64"))
+    if index.shape[1] <= 4:
+        terms = [_term(x, axis, index[:, k], weight[:, k]) for k in range(index.shape[1])]
+        return sum(terms[1:], terms[0])
+    front, back = x.shape[:axis], x.shape[axis + 1 :]
+    flat = _term(x, axis, index.reshape(-1), weight.reshape(-1))
+    return flat.reshape((*front, *index.shape, *back)).sum(axis + 1)
+
+
+def _term(x: Any, axis: int, index: np.ndarray[Any, Any], weight: np.ndarray[Any, Any]) -> Any:
+    part = x.index_select(axis, x.new_tensor(np.maximum(index, 0), dtype="int64"))
+    tail = (1,) * (x.ndim - 1 - axis)
     if (index < 0).any():  # not zero times what is there, which may be infinite
-        part = OPS["where"](x.new_tensor(index >= 0, dtype="bool").reshape((*index.shape, *tail)), part, 0)
-    return (part * x.new_tensor(weight).reshape((*index.shape, *tail))).sum(axis + 1)
+        part = OPS["where"](x.new_tensor(index >= 0, dtype="bool").reshape((-1, *tail)), part, 0)
+    return part * x.new_tensor(weight).reshape((-1, *tail))
 
 
 def _resampled(x: Any, what: str, smooth: bool, apply: Any) -> Any:
