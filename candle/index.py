@@ -152,7 +152,7 @@ def _cut(x: Tensor, key: _Key) -> Tensor:
     y = x
     if not key.whole:
         y = run(OPS["slice"], (x,), key.attrs())
-    return y if y.shape == key.shape else y.reshape(key.shape)
+    return y if y.spec.shape == key.shape else run(OPS["reshape"], (y,), {"shape": key.shape})
 
 
 def _positions(x: Tensor, key: _Key) -> list[tuple[int, Tensor]]:

@@ -37,12 +37,17 @@ def array(*shape: int, dtype: Any = np.float32, seed: int = 0) -> np.ndarray:
 def everywhere(ours: Any, theirs: Any, *arrays: Any, second: bool = True) -> None:
     """Compare with PyTorch on the reference, and on the bare backend with the reference."""
     check(ours, theirs, *arrays, second=second)
-    xs = [candle.tensor(a, device="bare") for a in arrays]
-    with candle.device("bare"):
-        found = ours(*xs)
-    wanted = ours(*[candle.tensor(a, device="numpy") for a in arrays])
-    one = isinstance(found, candle.Tensor)
-    same([found] if one else list(found), [w.numpy() for w in ([wanted] if one else wanted)])
+    results = []
+    for device in ("bare", "numpy"):
+        xs = [candle.tensor(a, device=device) for a in arrays]
+        tracked = [x.requires_grad_() for x in xs if x.dtype.kind in "fc"]
+        with candle.device(device):
+            y = ours(*xs)
+            ys = [y] if isinstance(y, candle.Tensor) else list(y)
+            seeded = [(y, y.detach().ones_like()) for y in ys if y.requires_grad]
+            gs = candle.grad([y for y, _ in seeded], tracked, [g for _, g in seeded], allow_unused=True) if seeded else []
+        results.append([v.detach().numpy() for v in [*ys, *gs] if v is not None])
+    same(*results)
 
 
 A = array(2, 3, 4)

@@ -97,6 +97,7 @@ def test_scatter_reduce_of_nan() -> None:
 @pytest.mark.parametrize(
     ("shape", "at", "dim"), [((3, 4), (2, 3), 1), ((5,), (3,), 0), ((2, 4, 3), (1, 3, 2), -2), ((), (), 0), ((3, 4), (0, 4), 0)]
 )
+@pytest.mark.filterwarnings("ignore:The reduce argument")  # PyTorch's own
 def test_scatter(shape: Any, at: Any, dim: int) -> None:
     n = (at or (1,))[dim]
     order = np.random.default_rng(0).permutation((shape or (1,))[dim])[:n]
@@ -442,8 +443,16 @@ ERRORS = [
     (lambda x: x.scatter(0, candle.tensor([[0]]), x, reduce="min"), candle.DTypeError, "'add' or 'multiply'"),
     (lambda x: x.scatter_reduce(0, candle.tensor([[0]]), x, "max"), candle.DTypeError, "'max'"),
     (lambda x: x.scatter_add(0, candle.tensor([[0, 0]]), x[:, :1]), candle.ShapeError, "no larger than its source"),
-    (lambda x: x.take(candle.tensor([12])), candle.DimError, "index 12 for a dimension of size 12; indices are from -12 to 11"),
-    (lambda x: candle.embedding(x, candle.tensor([3])), candle.DimError, "the index 3 for a dimension of size 3"),
+    (
+        lambda x: x.take(candle.tensor([12])),
+        candle.DimError,
+        "take was given the index 12 for a dimension of size 12; indices are from -12 to 11",
+    ),
+    (
+        lambda x: candle.embedding(x, candle.tensor([3])),
+        candle.DimError,
+        "embedding was given the index 3 for a dimension of size 3",
+    ),
     (lambda x: x.masked_select(candle.tensor([1, 0, 1, 0])), candle.DTypeError, "a boolean mask"),
     (lambda x: x.masked_select(candle.tensor([True])[:, None].expand(1, 3)), candle.ShapeError, "broadcasts with"),
     (lambda x: x.masked_scatter(x.eq(x), x[0]), candle.ShapeError, "4 elements for the 12"),

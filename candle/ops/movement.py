@@ -130,7 +130,10 @@ def view_as(x: Any, other: Any) -> Any:
     return OPS["reshape"](x, other.shape)
 
 
-function(name="reshape_as")(lambda x, other: OPS["reshape"](x, other.shape))
+@function()
+def reshape_as(x: Any, other: Any) -> Any:
+    """The same elements in the shape of another tensor."""
+    return OPS["reshape"](x, other.shape)
 
 
 def _permute_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def _front(src: Any, shape: Sequence[int]) -> Any:
 
 def _place(name: str, x: Any, index: Any, src: Any, dim: int) -> tuple[Any, Any, Any]:
     """A copy of x, where in it each element of the source goes, and those elements."""
-    y, index, src = np.array(np.atleast_1d(x)), np.atleast_1d(index), np.atleast_1d(src)
+    y, index, src = np.array(np.atleast_1d(x), order="C"), np.atleast_1d(index), np.atleast_1d(src)
     ids = checked(name, index, y.shape[dim])
     return y, _open(ids, dim), src[tuple([slice(n) for n in ids.shape])]
 
@@ -150,7 +150,8 @@ def _place(name: str, x: Any, index: Any, src: Any, dim: int) -> tuple[Any, Any,
 def scatter_add(x, index, src, *, dim: int):
     """x with ``src[i, j, k]`` added at ``[i, index[i, j, k], k]`` for dim 1; repeated positions add up."""
     y, at, values = _place("scatter_add", x, index, src, dim)
-    np.add.at(y, at, values)
+    # one dimension of ids is what NumPy adds at fast
+    np.add.at(y.reshape(-1), np.ravel_multi_index(np.broadcast_arrays(*at), y.shape).reshape(-1), values.reshape(-1))
     return y.reshape(x.shape)
 
 
@@ -262,16 +263,39 @@ def index_add(x, index, source, *, dim: int, alpha: Any = 1):
     return y.reshape(x.shape)
 
 
-@composite(
-    "T, I -> T",
-    T=EVERY,
+def _embedding_shape(weight: Spec, ids: Spec) -> tuple[int, ...]:
+    if not weight.ndim:
+        raise ShapeError(f"embedding takes a table of rows but was given {weight}")
+    return (*ids.shape, *weight.shape[1:])
+
+
+def _embedding_sample(d: Any) -> Any:
+    n = d.size(1)
+    return [d.array([n, d.size(0)], d.dtype(EVERY)), d.ids(d.shape(0, 3), n)], {}
+
+
+def _embedding_expand(weight: Any, ids: Any) -> Any:
+    return weight.index_select(0, ids.reshape((-1,))).reshape((*ids.shape, *weight.shape[1:]))
+
+
+def _embedding_grad(g: Any, _y: Any, _weight: Any, ids: Any) -> Any:
+    rows = g.reshape((ids.numel(), *_weight.shape[1:]))
+    return index_add(_weight.zeros_like(), ids.reshape((-1,)), rows, dim=0)
+
+
+@primitive(
+    "S, I -> S",
+    S=EVERY,
     I=INTEGERS,
-    shape=lambda weight, ids, **_: (*ids.shape, *weight.shape[1:]),
-    sample=lambda d: (lambda n: ([d.array([n, d.size(0)], d.dtype(ALL)), d.ids(d.shape(0, 3), n)], {}))(d.size(1)),
+    wide=False,
+    shape=_embedding_shape,
+    expand=_embedding_expand,
+    sample=_embedding_sample,
+    vjp=(_embedding_grad, None),
 )
 def embedding(weight, ids):
     """The rows of a table at ids of any shape."""
-    return weight.index_select(0, ids.reshape((-1,))).reshape((*ids.shape, *weight.shape[1:]))
+    return np.take(weight, checked("embedding", ids, weight.shape[0]), 0)
 
 
 # -- masks -----------------------------------------------------------------------------------------
@@ -944,10 +968,24 @@ def _flat_sample(types: Any, put: bool) -> Callable[[Any], Any]:
     return sample
 
 
-@composite("S, I -> S", S=EVERY, I=INTEGERS, shape=lambda x, index: index.shape, sample=_flat_sample(EVERY, False))
+def _take_grad(g: Any, _y: Any, _x: Any, index: Any) -> Any:
+    flat = filled(g, (_x.spec.size,), 0)
+    return index_put(flat, g, index, dims=(0,), accumulate=True).reshape(_x.shape)
+
+
+@primitive(
+    "S, I -> S",
+    S=EVERY,
+    I=INTEGERS,
+    wide=False,
+    shape=lambda x, index: index.shape,
+    expand=lambda x, index: OPS["index"](x.reshape((-1,)), index, dims=(0,)),
+    sample=_flat_sample(EVERY, False),
+    vjp=(_take_grad, None),
+)
 def take(x, index):
     """The elements of x, seen as one row, at ids of any shape; negative ones count from the end."""
-    return OPS["index"](x.reshape((-1,)), index, dims=(0,))
+    return x.reshape(-1)[checked("take", index, x.size, negative=True)]
 
 
 def _put_shape(x: Spec, index: Spec, source: Spec, *, accumulate: bool) -> tuple[int, ...]:
