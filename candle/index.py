@@ -21,12 +21,12 @@ class _Key:
 
     First ``slices``, one for each dimension of x, where an integer is a slice of length one; then ``shape``, without
     the integers' dimensions and with the new ones; then ``ids``, (dimension, tensor) pairs that pick positions: integers
-    for one dimension, or a mask over several.
+    for one dimension, or a mask (a tensor, or an array) over several.
     """
 
     __slots__ = ("ids", "shape", "slices")
 
-    def __init__(self, slices: tuple[slice, ...], shape: tuple[int, ...], ids: list[tuple[int, Tensor]]) -> None:
+    def __init__(self, slices: tuple[slice, ...], shape: tuple[int, ...], ids: list[tuple[int, Any]]) -> None:
         self.slices, self.shape, self.ids = slices, shape, ids
 
     @property
@@ -44,7 +44,7 @@ class _Key:
 
 
 def _part(x: Tensor, part: Any) -> Any:
-    """One entry of a key: an int, a slice, None, or a tensor of integers or booleans."""
+    """One entry of a key: an int, a slice, None, a tensor of integers or booleans, or an array of booleans."""
     if part is None or part is Ellipsis or isinstance(part, (bool, np.bool_)):
         return bool(part) if isinstance(part, np.bool_) else part
     if isinstance(part, slice):
@@ -66,6 +66,8 @@ def _part(x: Tensor, part: Any) -> Any:
         array = np.asarray(listed) if not isinstance(listed, list) or listed else np.zeros(0, np.int64)
         if isinstance(listed, list) and array.dtype.kind == "f" and not array.size:
             array = array.astype(np.int64)
+        if array.dtype == np.bool_:  # a mask that is known, also while a function is captured
+            return array if array.ndim else bool(array)
         found = as_tensor(array if array.dtype.kind != "O" else listed, device=x.backend)
     else:
         raise DTypeError(
@@ -85,7 +87,7 @@ def _takes(part: Any) -> int:
     """How many dimensions of x an entry of a key uses up."""
     if part is None or isinstance(part, bool):
         return 0
-    return part.ndim if isinstance(part, Tensor) and part.dtype.kind == "b" else 1
+    return part.ndim if isinstance(part, (Tensor, np.ndarray)) and part.dtype.kind == "b" else 1
 
 
 def _parsed(x: Tensor, key: Any) -> _Key:
@@ -100,7 +102,7 @@ def _parsed(x: Tensor, key: Any) -> _Key:
     parts[at : at + 1] = rest
     slices: list[slice] = []
     shape: list[int] = []
-    ids: list[tuple[int, Tensor]] = []
+    ids: list[tuple[int, Any]] = []
     for part in parts:
         dim = len(slices)
         if part is None:
@@ -128,7 +130,7 @@ def _parsed(x: Tensor, key: Any) -> _Key:
             if part.shape != x.shape[dim : dim + part.ndim]:
                 raise DimError(
                     f"a mask has the shape of the dimensions it indexes, {x.shape[dim : dim + part.ndim]}, "
-                    f"but was given {part.spec}"
+                    f"but was given one of shape {part.shape}"
                 )
             for n in part.shape:
                 slices.append(_FULL)
@@ -161,7 +163,9 @@ def _positions(x: Tensor, key: _Key) -> list[tuple[int, Tensor]]:
 
     found: list[tuple[int, Tensor]] = []
     for dim, t in key.ids:
-        if t.dtype.kind == "b":
+        if isinstance(t, np.ndarray):
+            found += [(dim + i, _ids(x, a)) for i, a in enumerate(np.nonzero(t))]
+        elif t.dtype.kind == "b":
             found += [(dim + i, _ids(x, a)) for i, a in enumerate(nonzero_arrays(t, "a boolean mask as an index"))]
         else:
             found.append((dim, t))
@@ -271,6 +275,7 @@ def _masked(y: Tensor, parsed: _Key, v: Tensor) -> Tensor | None:
     if len(parsed.ids) != 1 or parsed.ids[0][1].dtype.kind != "b":
         return None
     dim, mask = parsed.ids[0]
+    mask = _ids(y, mask) if isinstance(mask, np.ndarray) else mask
     after = y.ndim - dim - mask.ndim
     if v.ndim > after:
         if v.shape[v.ndim - after - 1] != 1:

@@ -266,6 +266,9 @@ def test_masks_that_fill_are_captured() -> None:
     with pytest.raises(candle.CaptureError, match="boolean mask"):
         candle.compile(lambda x: x[x.lt(0)])(x)
     np.testing.assert_array_equal(candle.compile(lambda x, i: x[i, :, None])(x, candle.tensor(1)).numpy(), x.numpy()[1, :, None])
+    known = np.array([True, False, True])
+    np.testing.assert_array_equal(candle.compile(lambda x: x[known])(x).numpy(), x.numpy()[known])
+    np.testing.assert_array_equal(candle.compile(lambda x: x[[True, False, True], 1:])(x).numpy(), x.numpy()[known, 1:])
 
 
 ERRORS = [
@@ -283,7 +286,7 @@ ERRORS = [
     (
         lambda x: x[[True, False, True]],
         candle.DimError,
-        "a mask has the shape of the dimensions it indexes, (2,), but was given bool[3]",
+        "a mask has the shape of the dimensions it indexes, (2,), but was given one of shape (3,)",
     ),
     (lambda x: x[[0, 1], [0, 1, 2]], candle.ShapeError, "broadcast together"),
     (lambda x: x.__setitem__(0, candle.ones(2)), candle.ShapeError, "float32[2] does not broadcast to (3,)"),
