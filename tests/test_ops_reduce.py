@@ -11,6 +11,7 @@ from torch_check import check, same, torch
 import candle
 from candle.backend import Reference
 from candle.errors import DimError, ShapeError
+from candle.op import OPS
 
 INF, NAN = math.inf, math.nan
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
@@ -577,3 +578,44 @@ def test_what_a_search_expands_into_is_the_same(right):
             for d in ("required_reduce", "numpy")
         )
         same(found, wanted.numpy())
+
+
+VIEWED = [
+    ("sum", {"dim": (0,), "keepdim": False, "dtype": None}),
+    ("prod", {"dim": (1,), "keepdim": True, "dtype": None}),
+    ("amax", {"dim": (0, 1)}),
+    ("argmin", {"dim": 1}),
+    ("var", {"dim": (0,)}),
+    ("logsumexp", {"dim": (1,)}),
+    ("cumsum", {"dim": 0}),
+    ("cumprod", {"dim": 1}),
+    ("cummax", {"dim": 1}),
+    ("sort", {"dim": 0, "descending": True}),
+    ("mode", {"dim": 1}),
+    ("any", {"dim": (1,)}),
+]
+
+
+@pytest.mark.parametrize(("name", "attrs"), VIEWED, ids=[v[0] for v in VIEWED])
+def test_kernels_take_views_with_negative_and_zero_strides(name, attrs):
+    base = np.round(numbers((6, 5), low=0.2))
+    for view in (base[::-2, ::-1], base.T, np.broadcast_to(base[:1], (4, 5)), base[1:, 2:]):
+        found, wanted = (OPS[name].fn(v, **attrs) for v in (view, np.ascontiguousarray(view)))
+        for f, w in zip(found, wanted) if isinstance(found, tuple) else [(found, wanted)]:
+            np.testing.assert_allclose(f, w, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 1023, 1025, 5000])
+def test_long_rows(size):
+    x = numbers((2, size), "float32")
+    for name in ("sum", "amax", "argmax", "logsumexp", "cumsum", "cummax", "median", "var", "any"):
+        attrs = {"dim": 1} if name != "var" else {"dim": 1, "correction": 0}
+        check(both(name, **attrs), None, x, grad=False)
+
+
+def test_the_gradients_of_long_products_are_those_of_logarithms():
+    x = candle.tensor(numbers((300,), low=0.9, high=1.1), requires_grad=True)
+    y = x.cumprod(0).sum()
+    got = candle.grad(y, x)
+    wanted = candle.grad(x.log().cumsum(0).exp().sum(), x)
+    same(got.detach(), wanted.detach().numpy(), 1e-9)

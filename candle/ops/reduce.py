@@ -194,14 +194,14 @@ def argmin(x, *, dim: Dim = None, keepdim: bool = False):
 @primitive("T -> bool", ALL, shape=reduced, sample=_sample(ALL), wide=False,
            expand=lambda x, *, dim, keepdim: (x != 0).sum(dim=dim, keepdim=keepdim) > 0)  # fmt: skip
 def any_(x, *, dim: Dims = None, keepdim: bool = False):
-    """Whether some element is not zero."""
+    """Whether some element is not zero; a bool for every dtype (PyTorch answers in uint8 for uint8)."""
     return np.any(x != 0, dim, keepdims=keepdim)
 
 
 @primitive("T -> bool", ALL, shape=reduced, sample=_sample(ALL), wide=False,
            expand=lambda x, *, dim, keepdim: (x == 0).sum(dim=dim, keepdim=keepdim) == 0)  # fmt: skip
 def all_(x, *, dim: Dims = None, keepdim: bool = False):
-    """Whether no element is zero."""
+    """Whether no element is zero; a bool for every dtype (PyTorch answers in uint8 for uint8)."""
     return np.all(x != 0, dim, keepdims=keepdim)
 
 
