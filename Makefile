@@ -33,7 +33,7 @@ test: lint
 	$(BIN)/python -m pytest -n 2 tests $(wildcard plugins/*/tests)
 
 bench: .venv/test.stamp
-	$(BIN)/candle bench ops numpy
+	$(BIN)/python -m benchmarks
 
 docs: .venv/test.stamp
 	$(BIN)/python -m candle.cli.docs
