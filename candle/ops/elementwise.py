@@ -1158,7 +1158,7 @@ def _where(condition: Any, *values: Any, **named: Any) -> Any:
     if values or named:
         named = {{"input": "a", "self": "a", "other": "b", "x": "a", "y": "b"}.get(k, k): v for k, v in named.items()}
         return where(condition, *values, **named)
-    return FUNCTIONS["nonzero"](condition, as_tuple=True) if "nonzero" in FUNCTIONS else OPS["nonzero"](condition).unbind(1)
+    return FUNCTIONS["nonzero"](condition, as_tuple=True)
 
 
 @composite(
