@@ -131,6 +131,21 @@ def get_default_device() -> Device:
     return _current().device
 
 
+class placed:
+    """Within it tensors are made on a backend where none is named, in this thread."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def __enter__(self) -> None:
+        if not hasattr(_local, "stack"):
+            _local.stack = []
+        _local.stack.append(self.backend)
+
+    def __exit__(self, *_: Any) -> None:
+        _local.stack.pop()
+
+
 class device:
     """A device by name.  As a context manager it is where tensors are made within, in this thread."""
 
@@ -151,13 +166,12 @@ class device:
         return hash(self._device)
 
     def __enter__(self) -> device:
-        if not hasattr(_local, "stack"):
-            _local.stack = []
-        _local.stack.append(resolve(str(self)))
+        self._placed = placed(resolve(str(self)))
+        self._placed.__enter__()
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        _local.stack.pop()
+    def __exit__(self, *e: Any) -> None:
+        self._placed.__exit__(*e)
 
 
 def _parse(name: Any, index: int | None) -> tuple[str, int | None]:

@@ -259,6 +259,10 @@ def run(op: Op, operands: Sequence[Any], attrs: dict[str, Any], backend: Any = N
             key.append(x.__class__)
         else:
             return run(op, _as_operands(op, operands, backend), attrs, backend)
+    if backend is None and not op.inputs:
+        from .device import resolve
+
+        return run(op, (), attrs, resolve(None))
     if backend is None:
         operands = _as_operands(op, operands, None)
         backend = next(x.backend for x in operands if isinstance(x, Tensor))
@@ -285,6 +289,11 @@ def run(op: Op, operands: Sequence[Any], attrs: dict[str, Any], backend: Any = N
     kernel = plan.kernel
     if kernel is None or (tracked and kernel is not None and plan.op.composite and trace is not None and trace.expands(plan)):
         body = op.fn if op.composite else op.expand
+        if not operands and trace is None:
+            from .device import placed
+
+            with placed(backend):
+                return body(**plan.attrs)
         if not tracked or op.vjp is None:
             return body(*operands, **plan.attrs)
         with no_grad():
@@ -303,7 +312,7 @@ def run(op: Op, operands: Sequence[Any], attrs: dict[str, Any], backend: Any = N
 
 def _tracked(plan: Plan, operands: Sequence[Any], data: Any) -> Any:
     ins, outs = plan.saves
-    if plan.op.composite and plan.op.vjp is None:
+    if plan.op.vjp is None and (plan.op.composite or plan.op.expand is not None):
         keep = [None if x is None else x.value for x in operands]
     else:
         more = [ins[-1]] * (len(operands) - len(ins)) if ins else []
@@ -960,7 +969,11 @@ def attach_functions(functions: dict[str, Callable[..., Any]]) -> None:
 def attach_operators() -> None:
     """Python's operators, from the ops of the table."""
     for name, short in _OPERATORS.items():
-        if short in OPS:
+        if name == "matmul":  # takes vectors too, which the op does not
+            product = getattr(Tensor, short)
+            setattr(Tensor, "__matmul__", product)
+            setattr(Tensor, "__rmatmul__", lambda self, other, _product=product: _product(self.new_tensor(other), self))
+        elif short in OPS:
             setattr(Tensor, f"__{name}__", _method(OPS[short]))
             setattr(Tensor, f"__r{name}__", _reflected(OPS[short]))
 
@@ -976,8 +989,7 @@ def attach_operators() -> None:
                     new = new.to(dtype=self.dtype)
                 return self._rebind(new, keep_node=isinstance(self.node, Leaf) and not _mode.grad)
 
-            if name != "matmul":
-                setattr(Tensor, f"__i{name}__", assign)
+            setattr(Tensor, f"__i{name}__", assign)
     for name, short in {**_COMPARISONS, **_SIGNS}.items():
         if short in OPS:
             setattr(Tensor, f"__{name}__", _method(OPS[short]))

@@ -6,16 +6,71 @@ from typing import Any
 
 import numpy as np
 
+from ..dtype import EVERY, FLOATS, INEXACT, REALS, float64, int64
 from ..op import DType, Shape, primitive
+from .elementwise import cast
 
 
-@primitive("-> dtype", required=True, method=False, shape=lambda *, shape, value, dtype: shape)
+def _full_sample(d: Any) -> Any:
+    dtype = d.dtype(EVERY)
+    return [], {"shape": d.shape(), "value": d.one([0, 1, True]), "dtype": dtype}
+
+
+@primitive("-> dtype", required=True, method=False, wide=False, shape=lambda *, shape, value, dtype: shape, sample=_full_sample)
 def full(*, shape: Shape, value: Any, dtype: DType):
     """One number everywhere."""
-    return np.broadcast_to(np.asarray(value).astype(dtype.numpy), shape)
+    array = np.asarray(value)
+    return np.broadcast_to(array.astype(dtype.numpy), shape)
 
 
-@primitive("-> dtype", required=True, method=False, shape=lambda *, start, step, length, dtype: (length,))
+def _arange_sample(d: Any) -> Any:
+    dtype = d.dtype(REALS)
+    start = d.int(0, 5) if dtype.kind == "u" else d.int(-5, 5)
+    return [], {"start": start, "step": d.int(1, 3), "length": min(d.size(0), 30), "dtype": dtype}
+
+
+@primitive("-> dtype", required=True, method=False, wide=False, shape=lambda *, start, step, length, dtype: (length,), sample=_arange_sample)
 def arange(*, start: Any, step: Any, length: int, dtype: DType):
-    """start, start + step, ..."""
+    """start, start + step, ... in float64 (integers exactly), then rounded to the dtype."""
     return (start + step * np.arange(length)).astype(dtype.numpy)
+
+
+def _counted(n: int, dtype: DType = int64) -> Any:
+    return arange(start=0, step=1, length=n, dtype=dtype)
+
+
+def _linspace_expand(*, start: Any, end: Any, steps: int, dtype: DType) -> Any:
+    n = _counted(steps, float64)
+    step = (end - start) / (steps - 1) if steps > 1 else 0.0
+    late = _counted(steps) >= steps // 2 + steps % 2
+    y = late.where(end - (steps - 1 - n) * step, n * step + start) if steps > 1 else n * 0 + start
+    return cast(y, dtype=dtype)
+
+
+def _eye_expand(*, n: int, m: int, k: int, dtype: DType) -> Any:
+    return cast((_counted(m) - k).eq(_counted(n).unsqueeze(1)), dtype=dtype)
+
+
+def _linspace_sample(d: Any) -> Any:
+    return [], {"start": d.int(-5, 5), "end": d.int(-5, 5), "steps": d.size(0), "dtype": d.dtype(FLOATS)}
+
+
+@primitive("-> dtype", method=False, wide=False, shape=lambda *, start, end, steps, dtype: (steps,),
+           sample=_linspace_sample, expand=_linspace_expand)  # fmt: skip
+def linspace(*, start: Any, end: Any, steps: int, dtype: DType):
+    """``steps`` numbers evenly from start to end, both included, computed from both ends so that they meet exactly."""
+    n = np.arange(steps)
+    step = (end - start) / (steps - 1) if steps > 1 else 0.0
+    y = np.where(n < steps // 2 + steps % 2, start + step * n, end - step * (steps - 1 - n)) if steps > 1 else np.full(steps, start)
+    return np.trunc(y).astype(dtype.numpy) if dtype.kind in "iu" else y.astype(dtype.numpy)
+
+
+def _eye_sample(d: Any) -> Any:
+    return [], {"n": d.size(0), "m": d.size(0), "k": d.int(-2, 2), "dtype": d.dtype(REALS + INEXACT)}
+
+
+@primitive("-> dtype", method=False, wide=False, shape=lambda *, n, m, k, dtype: (n, m), sample=_eye_sample, expand=_eye_expand)
+def eye(*, n: int, m: int, k: int, dtype: DType):
+    """Ones on the k-th diagonal, zeros elsewhere."""
+    return np.eye(n, m, k, dtype=np.int8).astype(dtype.numpy)
+
