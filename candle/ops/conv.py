@@ -210,7 +210,7 @@ def _conv_expand(x, weight, bias, stride, padding, dilation, groups):
     counts = cols.shape[2 + len(kernel) :]
     terms = channels // groups * prod(kernel)
     cols = cols.reshape((batch, groups, terms, prod(counts)))
-    y = OPS["matmul_2d"](weight.reshape((1, groups, out // groups, terms)), cols)
+    y = OPS["matmul"](weight.reshape((1, groups, out // groups, terms)), cols)
     return _biased(y.reshape((batch, out, *counts)), bias)
 
 
@@ -412,7 +412,7 @@ def _weight_expand(x, g, kernel_size, stride, padding, dilation, groups):
     cols = columns(x, kernel_size, stride, padding, dilation).reshape((batch, groups, terms, length))
     cols = cols.permute((1, 0, 3, 2)).reshape((groups, batch * length, terms))
     g = g.reshape((batch, groups, out // groups, length)).permute((1, 2, 0, 3)).reshape((groups, out // groups, batch * length))
-    return OPS["matmul_2d"](g, cols).reshape((out, channels // groups, *kernel_size))
+    return OPS["matmul"](g, cols).reshape((out, channels // groups, *kernel_size))
 
 
 def _weight_sample(d: Any) -> Any:

@@ -534,7 +534,7 @@ def affine_grid(theta, *, size: Shape, align_corners: bool = False):
     lines = [np.linspace(-1, 1, m) * (1 if align_corners else (m - 1) / m) if m > 1 else np.zeros(m) for m in sizes]
     mesh = np.meshgrid(*lines, indexing="ij")
     base = theta.new_tensor(np.stack([*[a.reshape(-1) for a in reversed(mesh)], np.ones(prod(sizes))], 1))
-    return OPS["matmul_2d"](base, theta.permute((0, 2, 1))).reshape((size[0], *sizes, len(sizes)))
+    return OPS["matmul"](base, theta.permute((0, 2, 1))).reshape((size[0], *sizes, len(sizes)))
 
 
 # -- shuffles --------------------------------------------------------------------------------------
