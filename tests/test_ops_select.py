@@ -462,6 +462,12 @@ ERRORS = [
     (lambda x: candle.bincount(x), candle.DTypeError, "a vector of integers"),
     (lambda x: OPS["index"](x, candle.tensor([0]), candle.tensor([0]), dims=(1, 0)), candle.DimError, "rising order"),
     (lambda x: OPS["index_put"](x, x, candle.tensor([0]), dims=(0,)), candle.ShapeError, "index_put cannot broadcast"),
+    (
+        lambda x: x.index_fill(0, candle.tensor([3]), 1.0),
+        candle.DimError,
+        "index_fill was given the index 3 for a dimension of size 3",
+    ),
+    (lambda x: x.index_copy(0, candle.tensor([-1]), x[:1]), candle.DimError, "index_copy was given the index -1"),
     (lambda x: x.index_fill(0, candle.tensor([0]), x), candle.ShapeError, "a value without dimensions"),
     (lambda x: candle.gather_nd(x, candle.tensor([[0, 0, 0]])), candle.ShapeError, "from 1 to 2 ids"),
 ]

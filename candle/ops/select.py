@@ -927,13 +927,20 @@ def _unique_ids_sample(types: Any, source: bool) -> Callable[[Any], Any]:
     return sample
 
 
-@composite("S, I, S -> S", S=EVERY, I=INTEGERS, canon=_dim_canon("index_copy"), shape=_index_add_shape("index_copy"),
-           order=("x", "dim", "index", "source"), sample=_unique_ids_sample(EVERY, True))  # fmt: skip
-def index_copy(x, index, source, *, dim: int):
-    """x with the slices of one dimension at the given ids replaced by the source's."""
+def _index_copy_expand(x: Any, index: Any, source: Any, *, dim: int) -> Any:
     if not x.ndim:
         return scatter_set(x.reshape((1,)), index.reshape((1,)), source.reshape((1,)), dim=0).reshape(())
     return index_put(x, source, index.reshape((-1,)), dims=(dim,))
+
+
+@primitive("S, I, S -> S", S=EVERY, I=INTEGERS, wide=False, canon=_dim_canon("index_copy"), shape=_index_add_shape("index_copy"),
+           order=("x", "dim", "index", "source"), sample=_unique_ids_sample(EVERY, True), expand=_index_copy_expand)  # fmt: skip
+def index_copy(x, index, source, *, dim: int):
+    """x with the slices of one dimension at the given ids replaced by the source's; the last of several wins."""
+    y = np.array(np.atleast_1d(x))
+    ids = checked("index_copy", index.reshape(-1), y.shape[dim])
+    np.moveaxis(y, dim, 0)[ids] = np.moveaxis(np.atleast_1d(source), dim, 0)
+    return y.reshape(x.shape)
 
 
 def _index_fill_shape(x: Spec, index: Spec, value: Spec, *, dim: int) -> tuple[int, ...]:
@@ -943,13 +950,19 @@ def _index_fill_shape(x: Spec, index: Spec, value: Spec, *, dim: int) -> tuple[i
     return x.shape
 
 
-@composite("S, I, S -> S", S=EVERY, I=INTEGERS, canon=_dim_canon("index_fill"), shape=_index_fill_shape,
-           order=("x", "dim", "index", "value"), sample=_unique_ids_sample(EVERY, False))  # fmt: skip
-def index_fill(x, index, value, *, dim: int):
-    """x with the slices of one dimension at the given ids filled with one value."""
+def _index_fill_expand(x: Any, index: Any, value: Any, *, dim: int) -> Any:
     if not x.ndim:
         return index_put(x.reshape((1,)), value, index.reshape((-1,)), dims=(0,)).reshape(())
     return index_put(x, value, index.reshape((-1,)), dims=(dim,))
+
+
+@primitive("S, I, S -> S", S=EVERY, I=INTEGERS, wide=False, canon=_dim_canon("index_fill"), shape=_index_fill_shape,
+           order=("x", "dim", "index", "value"), sample=_unique_ids_sample(EVERY, False), expand=_index_fill_expand)  # fmt: skip
+def index_fill(x, index, value, *, dim: int):
+    """x with the slices of one dimension at the given ids filled with one value."""
+    y = np.array(np.atleast_1d(x))
+    np.moveaxis(y, dim, 0)[checked("index_fill", index.reshape(-1), y.shape[dim], negative=True)] = value
+    return y.reshape(x.shape)
 
 
 # -- x as one row ----------------------------------------------------------------------------------
@@ -1045,10 +1058,10 @@ def _gather_nd_sample(d: Any, types: Any = EVERY) -> Any:
 def gather_nd(x, indices, *, batch_dims: int = 0):
     """The slices of x at points whose coordinates are the last dimension of the ids (ONNX's GatherND)."""
     b, depth = batch_dims, indices.shape[-1]
-    ids = [indices.select(-1, i) for i in range(depth)]
+    ids = [indices.select(-1, i).to(dtype=int64) for i in range(depth)]
     for i in range(b):
         n = x.shape[i]
-        ids.insert(i, iota(x, n, dtype=indices.dtype).reshape(tuple([n if j == i else 1 for j in range(indices.ndim - 1)])))
+        ids.insert(i, iota(x, n).reshape(tuple([n if j == i else 1 for j in range(indices.ndim - 1)])))
     return OPS["index"](x, *ids, dims=tuple(range(b + depth)))
 
 
