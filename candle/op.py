@@ -213,7 +213,7 @@ def freeze(value: Any) -> Any:
 
 def _positional(fn: Callable[..., Any]) -> list[str]:
     """The names of a function's positional parameters; read off its code, for ``inspect.signature`` is slow to start with."""
-    code = getattr(fn, "__code__", None)
+    code = getattr(inspect.unwrap(fn), "__code__", None)
     if code is None:
         return [p.name for p in inspect.signature(fn).parameters.values() if p.kind <= p.VAR_POSITIONAL]
     names = list(code.co_varnames[: code.co_argcount])
@@ -293,7 +293,8 @@ class Op:
     @cached_property
     def attrs(self) -> dict[str, Any]:
         """Each attribute's name and default (``inspect.Parameter.empty`` where it must be given)."""
-        code, defaults = self.fn.__code__, self.fn.__kwdefaults__ or {}
+        written = inspect.unwrap(self.fn)
+        code, defaults = written.__code__, written.__kwdefaults__ or {}
         names = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
         return {n: defaults.get(n, inspect.Parameter.empty) for n in names}
 
@@ -301,7 +302,7 @@ class Op:
     def _annotations(self) -> dict[str, str]:
         found = {}
         for name in self.attrs:
-            note = self.fn.__annotations__.get(name, "Any")
+            note = inspect.unwrap(self.fn).__annotations__.get(name, "Any")
             text = note if isinstance(note, str) else getattr(note, "__name__", "Any")
             found[name] = text.split("|")[0].strip()
         return found
