@@ -31,7 +31,9 @@ def test_any_array_prints_as_in_pytorch(data):
     shape = data.draw(npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9))
     elements = None
     if dtype.kind == "f":
-        wide = st.floats(width=dtype.itemsize * 8) if data.draw(st.booleans()) else st.floats(-2000, 2000, width=dtype.itemsize * 8)
+        wide = (
+            st.floats(width=dtype.itemsize * 8) if data.draw(st.booleans()) else st.floats(-2000, 2000, width=dtype.itemsize * 8)
+        )
         elements = st.one_of(wide, st.integers(-2000, 2000).map(float))
     x = data.draw(npst.arrays(dtype, shape, elements=elements))
     assert repr(to_candle(x)) == theirs(x)
@@ -40,7 +42,11 @@ def test_any_array_prints_as_in_pytorch(data):
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_large_arrays_are_summarised_as_in_pytorch(data):
-    shape = data.draw(st.sampled_from([(1001,), (1000,), (40, 40), (2, 600), (600, 2), (3, 20, 30), (7, 7, 7, 7), (1, 1, 1200), (2, 3, 4, 5, 10)]))
+    shape = data.draw(
+        st.sampled_from(
+            [(1001,), (1000,), (40, 40), (2, 600), (600, 2), (3, 20, 30), (7, 7, 7, 7), (1, 1, 1200), (2, 3, 4, 5, 10)]
+        )
+    )
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     x = rng.standard_normal(shape) * data.draw(st.sampled_from([1, 1e-6, 1e4, 1e9]))
     x = x.astype(data.draw(st.sampled_from(["float32", "float64", "int64", "complex64"])))

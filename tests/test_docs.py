@@ -61,7 +61,9 @@ def same(ours, theirs, row):
         for a, b in zip(ours, theirs):
             same(a, b, row)
     elif isinstance(theirs, np.ndarray):
-        assert isinstance(ours, np.ndarray) and ours.dtype == theirs.dtype and ours.shape == theirs.shape, f"{row}: {ours!r} {theirs!r}"
+        assert isinstance(ours, np.ndarray) and ours.dtype == theirs.dtype and ours.shape == theirs.shape, (
+            f"{row}: {ours!r} {theirs!r}"
+        )
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5, err_msg=row)
     else:
         assert ours == theirs, row

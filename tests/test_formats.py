@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 import candle
 from candle import FormatError
 
-KINDS = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64",
-         "complex64", "float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "float8_e4m3fnuz", "float8_e5m2fnuz", "float4_e2m1fn"]  # fmt: skip
+KINDS = ["bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32",
+         "float64", "complex64", "float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "float8_e4m3fnuz", "float8_e5m2fnuz",
+         "float4_e2m1fn"]  # fmt: skip
 
 
 def values(kind, shape=(3, 4)):
@@ -65,7 +66,9 @@ def test_the_library_reads_what_candle_writes_and_the_reverse(tmp_path):
     assert {k: v.dtype for k, v in theirs.items()} == {k: t.dtype.numpy for k, t in tensors.items()}
     for k, t in tensors.items():
         np.testing.assert_array_equal(theirs[k], t.numpy())
-    safetensors.numpy.save_file({k: np.array(t.numpy()) for k, t in tensors.items()}, tmp_path / "b.safetensors", {"format": "np"})
+    safetensors.numpy.save_file(
+        {k: np.array(t.numpy()) for k, t in tensors.items()}, tmp_path / "b.safetensors", {"format": "np"}
+    )
     found = candle.load(tmp_path / "b.safetensors")
     assert found.metadata == {"format": "np"}
     for k, t in tensors.items():
@@ -105,7 +108,12 @@ def test_a_loaded_file_may_be_replaced_while_in_use(tmp_path):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.dictionaries(st.text(max_size=8).filter(lambda n: n != "__metadata__"), st.tuples(st.sampled_from(KINDS[:-1]), st.lists(st.integers(0, 4), max_size=4))))
+@given(
+    st.dictionaries(
+        st.text(max_size=8).filter(lambda n: n != "__metadata__"),
+        st.tuples(st.sampled_from(KINDS[:-1]), st.lists(st.integers(0, 4), max_size=4)),
+    )
+)
 def test_any_names_and_shapes_survive(tmp_path_factory, tensors):
     path = tmp_path_factory.mktemp("any") / "x.safetensors"
     made = {name: values(kind, tuple(shape)) for name, (kind, shape) in tensors.items()}
@@ -117,7 +125,7 @@ def test_any_names_and_shapes_survive(tmp_path_factory, tensors):
 
 
 HOSTILE = {
-    "empty file": (lambda t: (t / "x.safetensors").write_bytes(b"") or t / "x.safetensors", "truncated: a safetensors file begins with 8 bytes"),
+    "empty file": (lambda t: (t / "x.safetensors").write_bytes(b"") or t / "x.safetensors", "begins with 8 bytes"),
     "short file": (lambda t: (t / "x.safetensors").write_bytes(b"abc") and t / "x.safetensors", "it has 3 bytes"),
     "header beyond the file": (lambda t: file(t, {}, length=1000), "its header has 1000 bytes but only 2 follow"),
     "header of exabytes": (lambda t: file(t, {}, length=1 << 63), "at most 100000000 are taken"),
@@ -128,7 +136,7 @@ HOSTILE = {
     "NaN": (lambda t: file(t, b'{"a": NaN}'), "NaN"),
     "long integers": (lambda t: file(t, b'{"a": ' + b"9" * 10_000 + b"}"), "no JSON"),
     "a name twice": (lambda t: file(t, b'{"a": 1, "a": 2}'), "'a' twice"),
-    "a key twice": (lambda t: file(t, b'{"a": {"dtype": "F32", "dtype": "U8", "shape": [], "data_offsets": [0, 4]}}', b"1234"), "'dtype' twice"),
+    "a key twice": (lambda t: file(t, b'{"a": {"dtype": "F32", "dtype": "U8", "shape": []}}'), "'dtype' twice"),
     "no description": (lambda t: file(t, {"a": 3}), "not described by dtype, shape and data_offsets"),
     "part of it": (lambda t: file(t, {"a": {"dtype": "F32"}}), "not described by dtype"),
     "unknown dtype": (lambda t: file(t, {"a": entry("F77")}, b"1234"), "has the dtype 'F77'; those known are BOOL, U8"),
@@ -139,11 +147,11 @@ HOSTILE = {
     "huge sizes": (lambda t: file(t, {"a": entry(shape=(1 << 40, 1 << 40))}, b"1234"), "more elements than a file can hold"),
     "huge sizes, one zero": (lambda t: file(t, {"a": entry(shape=(1 << 60, 1 << 60, 0), offsets=(0, 0))}), "more elements"),
     "many dimensions": (lambda t: file(t, {"a": entry(shape=(1,) * 65)}, b"1234"), "at most 64 integers"),
-    "offsets beyond the file": (lambda t: file(t, {"a": entry(offsets=(0, 8), shape=(2,))}, b"1234"), "lies at 0 to 8 but the file has 4 bytes"),
+    "offsets beyond the file": (lambda t: file(t, {"a": entry(offsets=(0, 8), shape=(2,))}, b"1234"), "0 to 8 but the file has 4"),
     "offsets reversed": (lambda t: file(t, {"a": entry(offsets=(4, 0))}, b"1234"), "lies at 4 to 0"),
     "offsets negative": (lambda t: file(t, {"a": entry(offsets=(-4, 0))}, b"1234"), "two integers, at least 0"),
     "three offsets": (lambda t: file(t, {"a": entry(offsets=(0, 2, 4))}, b"1234"), "two integers"),
-    "wrong length": (lambda t: file(t, {"a": entry(shape=(2,))}, b"1234"), r"is F32\[2\], 8 bytes, but its data_offsets give it 4"),
+    "wrong length": (lambda t: file(t, {"a": entry(shape=(2,))}, b"1234"), r"F32\[2\], 8 bytes, but its data_offsets"),
     "overlap": (lambda t: file(t, {"a": entry(), "b": entry(offsets=(2, 6))}, b"123456"), "'a' and 'b' overlap"),
     "gap": (lambda t: file(t, {"a": entry(), "b": entry(offsets=(6, 10))}, b"1234567890"), "'a' and 'b' leave 2 bytes"),
     "gap at the front": (lambda t: file(t, {"a": entry(offsets=(4, 8))}, b"12345678"), "'the header' and 'a' leave 4"),
@@ -346,7 +354,9 @@ def test_the_content_tells_the_format_and_not_the_name(tmp_path):
 
 def test_unknown_formats_are_met_with_those_there_are(tmp_path):
     (tmp_path / "x.gguf").write_bytes(b"GGUF" + bytes(20))
-    with pytest.raises(FormatError, match="looks like GGUF, which no installed plugin reads; the formats are npy, npz, safetensors, sharded"):
+    with pytest.raises(
+        FormatError, match="looks like GGUF, which no installed plugin reads; the formats are npy, npz, safetensors, sharded"
+    ):
         candle.load(tmp_path / "x.gguf")
     (tmp_path / "x.txt").write_text("hello, world")
     with pytest.raises(FormatError, match=r"in no format known here \(it begins with b'hello, w'\); the formats are npy"):

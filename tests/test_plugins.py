@@ -28,7 +28,9 @@ def install(tmp_path, monkeypatch):
         folder = tmp_path / "site" / module
         folder.mkdir(parents=True)
         (folder / "__init__.py").write_text("")
-        (folder / "hooks.py").write_text("from candle.plugins import hookimpl\n" + textwrap.dedent(hooks).replace("MODULE", module))
+        (folder / "hooks.py").write_text(
+            "from candle.plugins import hookimpl\n" + textwrap.dedent(hooks).replace("MODULE", module)
+        )
         for file, text in dict(modules).items():
             (folder / file).write_text(textwrap.dedent(text).replace("MODULE", module))
         info = tmp_path / "site" / f"{module}-{version}.dist-info"
@@ -76,7 +78,7 @@ def test_candle_backends(install):
         @hookimpl
         def candle_backends():
             return {"away": "MODULE.backend:Away"}
-        """, modules={"backend.py": "from candle.backend import Reference\nclass Away(Reference):\n    name = 'away'\n"})  # fmt: skip
+        """, modules={"backend.py": "from candle.backend import Reference\nclass Away(Reference): name = 'away'\n"})  # fmt: skip
     assert "away" in candle.device_module.names() and f"{module}.backend" not in sys.modules
     assert str(candle.ones(2, device="away").device) == "away" and f"{module}.backend" in sys.modules
 
@@ -222,7 +224,9 @@ def test_every_hook_has_a_test():
 
 
 def python(code, **env):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **env})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **env}
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -269,7 +273,9 @@ def test_it_works_where_candle_is_not_installed(tmp_path):
 # -- isolation -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", ["raise RuntimeError('no driver')", "import nothing_like_this", "raise SystemExit(3)", "def broken(:"])
+@pytest.mark.parametrize(
+    "fault", ["raise RuntimeError('no driver')", "import nothing_like_this", "raise SystemExit(3)", "def broken(:"]
+)
 def test_a_plugin_that_raises_is_recorded_and_harms_nobody(install, fault):
     install("sick", fault)
     install("well", backend("well"))
@@ -291,7 +297,9 @@ def test_a_hook_that_raises_is_recorded(install):
 def test_a_backend_that_cannot_be_imported_or_started_says_why(install):
     install("gone", "@hookimpl\ndef candle_backends():\n    return {'gone': 'MODULE.nowhere:Gone', 'dead': 'MODULE.dead:Dead'}\n",
             modules={"dead.py": "def Dead():\n    raise RuntimeError('no such GPU')\n"})  # fmt: skip
-    with pytest.raises(PluginError, match="'gone' of the plugin gone .* cannot be loaded from '.*nowhere:Gone': ModuleNotFoundError"):
+    with pytest.raises(
+        PluginError, match="'gone' of the plugin gone .* cannot be loaded from '.*nowhere:Gone': ModuleNotFoundError"
+    ):
         candle.ones(2, device="gone")
     with pytest.raises(BackendError, match="the backend 'dead' could not be started: RuntimeError: no such GPU") as e:
         candle.ones(2, device="dead")
@@ -317,7 +325,10 @@ def test_doctor_shows_the_traceback(install, capsys):
     "hooks, text",
     [
         ("@hookimpl\ndef candle_backend():\n    return {}\n", "there is no hook candle_backend; did you mean candle_backends"),
-        ("def candle_backends():\n    return {}\n", "candle_backends is not marked as a hook: decorate it with candle.plugins.hookimpl"),
+        (
+            "def candle_backends():\n    return {}\n",
+            "candle_backends is not marked as a hook: decorate it with candle.plugins.hookimpl",
+        ),
         ("@hookimpl\ndef candle_backends():\n    return ['odd']\n", "returns a dictionary from names to values but returned"),
         ("@hookimpl\ndef candle_backends(device):\n    return {}\n", "hook call must provide argument|device"),
     ],
@@ -353,7 +364,10 @@ def test_the_version_is_checked_before_anything_is_run(install, version, taken):
     if taken:
         assert candle.ones(2, device="made").tolist() == [1, 1]
         return
-    with pytest.raises(PluginError, match=rf"made for version {major}.{minor} of the plugin interface and this candle has 1.0; install a newer candle"):
+    with pytest.raises(
+        PluginError,
+        match=rf"made for version {major}.{minor} of the plugin interface and this candle has 1.0; install a newer candle",
+    ):
         candle.ones(2, device="made")
     assert f"{module}.hooks" not in sys.modules and module not in sys.modules and named("made").status == "refused"
 
@@ -382,7 +396,9 @@ def test_candle_plugins_lists_the_only_ones(install, monkeypatch):
     monkeypatch.setenv("CANDLE_PLUGINS", "candle-two, nobody")
     plugins.reload()
     assert {n for n in ("numpy", "one", "two") if n in plugins.offered("candle_backends")} == {"numpy", "two"}
-    with pytest.raises(PluginError, match="'one' is offered by the plugin one .* which CANDLE_PLUGINS='candle-two, nobody' switches off"):
+    with pytest.raises(
+        PluginError, match="'one' is offered by the plugin one .* which CANDLE_PLUGINS='candle-two, nobody' switches off"
+    ):
         candle.ones(2, device="one")
     assert any("CANDLE_PLUGINS names 'nobody', but no such plugin is installed" in text for _, text, _ in plugins.problems())
     monkeypatch.setenv("CANDLE_PLUGINS", "")
@@ -402,11 +418,17 @@ def test_candle_disable_plugins_leaves_some_out(install, monkeypatch):
 
 def test_of_two_with_one_name_the_first_wins_and_both_are_named(install):
     install("aaa", "@hookimpl\ndef candle_datasets():\n    return {'same': 'first'.upper}\n")
-    install("bbb", "@hookimpl\ndef candle_datasets():\n    return {'same': 'second'.upper}\n@hookimpl\ndef candle_backends():\n    return {'numpy': print}\n")
+    install(
+        "bbb",
+        "@hookimpl\ndef candle_datasets():\n    return {'same': 'second'.upper}\n"
+        "@hookimpl\ndef candle_backends():\n    return {'numpy': print}\n",
+    )
     assert plugins.load("candle_datasets", "same")() == "FIRST"
     assert plugins.offered("candle_backends")["numpy"][1].builtin
     texts = [text for _, text, _ in plugins.problems()]
-    assert any("'same' of the plugin bbb (candle-bbb 1.2.3) is not used, for aaa (candle-aaa 1.2.3) offers it too" in t for t in texts)
+    assert any(
+        "'same' of the plugin bbb (candle-bbb 1.2.3) is not used, for aaa (candle-aaa 1.2.3) offers it too" in t for t in texts
+    )
 
 
 # -- in this process, threads, re-entrance ---------------------------------------------------------
@@ -437,7 +459,10 @@ def test_a_hook_module_may_use_candle_while_it_is_loaded(install):
 
 
 def test_many_threads_ask_at_once_and_modules_run_once(install):
-    install("slow", "import builtins, time\nbuiltins._loads = getattr(builtins, '_loads', 0) + 1\ntime.sleep(0.05)\n" + backend("slow_one"))
+    install(
+        "slow",
+        "import builtins, time\nbuiltins._loads = getattr(builtins, '_loads', 0) + 1\ntime.sleep(0.05)\n" + backend("slow_one"),
+    )
     found, start = [], threading.Barrier(8)
 
     def ask():

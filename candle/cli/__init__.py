@@ -40,8 +40,13 @@ def _overview() -> str:
             lines.append(f"  {name:<14}{_help(_command(name))}")
         except PluginError as e:
             lines.append(f"  {name:<14}(not available: {e})")
-    usage = "usage: candle COMMAND [OPTIONS]\n\nA minimalist machine-learning framework whose backends, ops, formats and models are plugins.\n"
-    return f"{usage}\ncommands:\n" + "\n".join(lines) + "\n\n`candle COMMAND --help` says more, with examples; `candle --version` the version."
+    about = "A minimalist machine-learning framework whose backends, ops, formats and models are plugins."
+    usage = f"usage: candle COMMAND [OPTIONS]\n\n{about}\n"
+    return (
+        f"{usage}\ncommands:\n"
+        + "\n".join(lines)
+        + "\n\n`candle COMMAND --help` says more, with examples; `candle --version` the version."
+    )
 
 
 def _parser(name: str, command: Any) -> argparse.ArgumentParser:
@@ -98,7 +103,9 @@ def _run(given: list[str]) -> int:
 
         known = sorted(offered("candle_commands"))
         near = difflib.get_close_matches(name, known, 1)
-        return _complain(f"there is no command {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(known)}"))
+        return _complain(
+            f"there is no command {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(known)}")
+        )
     args = _parser(name, command).parse_args(rest)
     code = command.run(args)
     sys.stdout.flush()

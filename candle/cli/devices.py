@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     for d in found:
         if d["works"]:
             memory = ", ".join(f"{k} {size(v)}" for k, v in d["memory"].items())
-            text = f"{d['kernels']} kernels, {d['ops'] - d['kernels']} ops expand or are refused" + (f"; {memory}" if memory else "")
+            text = f"{d['kernels']} kernels, {d['ops'] - d['kernels']} ops expand or are refused" + (
+                f"; {memory}" if memory else ""
+            )
         else:
             text = d["error"]
         rows.append([d["device"] + (" *" if d["default"] else ""), d["plugin"], "works" if d["works"] else "fails", text])

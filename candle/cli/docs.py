@@ -47,8 +47,9 @@ def ops_markdown(devices: list[str]) -> str:
     count = {k: sum(1 for op in own if kind(op) == k) for k in ("required", "primitive", "composite")}
     lines = [
         "# The operations", "",
-        "Made by `make docs` from the op table; do not edit. An op is *required* of every backend, another *primitive* (a backend may",
-        "lack a kernel: then it expands, where it can), or a *composite* of other ops (a backend may have a fused kernel for it).", "",
+        "Made by `make docs` from the op table; do not edit. An op is *required* of every backend, another *primitive*",
+        "(a backend may lack a kernel: then it expands, where it can), or a *composite* of other ops (a backend may have a fused",
+        "kernel for it).", "",
         f"{len(own)} ops: {count['required']} required, {count['primitive']} other primitives, {count['composite']} composites. "
         f"Columns: {', '.join(f'`{d}`' for d in devices)}.", "",
     ]  # fmt: skip

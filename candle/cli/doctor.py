@@ -23,7 +23,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _versions() -> dict[str, str | None]:
     found: dict[str, str | None] = {}
-    for name in ("candle", "numpy", "ml_dtypes", "pluggy", "safetensors", "tokenizers", "huggingface_hub", "hypothesis", "pytest"):
+    for name in (
+        "candle",
+        "numpy",
+        "ml_dtypes",
+        "pluggy",
+        "safetensors",
+        "tokenizers",
+        "huggingface_hub",
+        "hypothesis",
+        "pytest",
+    ):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -83,9 +93,19 @@ def run(args: argparse.Namespace) -> int:
     for k, v in found["environment"].items():
         print(f"{k}={v}")
     print()
-    print(columns([[p["name"], p["package"] or "-", p["version"] or "-", p["status"]] for p in found["plugins"]], ["plugin", "package", "version", "status"]))
+    print(
+        columns(
+            [[p["name"], p["package"] or "-", p["version"] or "-", p["status"]] for p in found["plugins"]],
+            ["plugin", "package", "version", "status"],
+        )
+    )
     print()
-    print(columns([[d["device"], "works" if d["works"] else "fails", d.get("error") or ""] for d in found["devices"]], ["device", "state", ""]))
+    print(
+        columns(
+            [[d["device"], "works" if d["works"] else "fails", d.get("error") or ""] for d in found["devices"]],
+            ["device", "state", ""],
+        )
+    )
     for t in found["problems"]:
         print(f"\nproblem: {t['what']}")
         if t["traceback"]:

@@ -21,7 +21,9 @@ MODEL = "all-MiniLM-L6-v2"
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The options that every command with a sentence encoder has."""
-    parser.add_argument("--model", default=MODEL, help="a folder, an installed package's model or a hub name (default: %(default)s)")
+    parser.add_argument(
+        "--model", default=MODEL, help="a folder, an installed package's model or a hub name (default: %(default)s)"
+    )
     parser.add_argument("--device", help="where to compute (default: CANDLE_DEVICE, or the best that is installed)")
     parser.add_argument("--batch-size", type=int, default=32, help="sentences at a time (default: %(default)s)")
     parser.add_argument("--file", help="a text file with one sentence a line; - is standard input")
@@ -81,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
     rows = vectors.tolist()
     if args.json:
         print_json({
-            "model": args.model, "device": str(vectors.device), "shape": list(vectors.shape), "sentences_per_second": round(speed, 2),
+            "model": args.model, "device": str(vectors.device), "shape": list(vectors.shape),
+            "sentences_per_second": round(speed, 2),
             "embeddings": [{"sentence": s, "vector": v} for s, v in zip(sentences, rows)],
         })  # fmt: skip
         return 0

@@ -35,5 +35,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {key}: {text[:100]}{'...' if len(text) > 100 else ''}")
     if shown:
         print()
-        print(columns([[s.dtype, "x".join(map(str, s.shape)) or "scalar", size(s.nbytes), k] for k, s in shown.items()], ["dtype", "shape", "bytes", "name"]))
+        print(
+            columns(
+                [[s.dtype, "x".join(map(str, s.shape)) or "scalar", size(s.nbytes), k] for k, s in shown.items()],
+                ["dtype", "shape", "bytes", "name"],
+            )
+        )
     return 0

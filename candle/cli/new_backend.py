@@ -36,7 +36,9 @@ def write(name: str, path: Path) -> list[Path]:
     from ..errors import CandleError
 
     if not name.isidentifier() or name != name.lower() or keyword.iskeyword(name) or name == "auto":
-        raise CandleError(f"a device's name is lower-case letters, digits and underscores, such as 'tally', but {name!r} was given")
+        raise CandleError(
+            f"a device's name is lower-case letters, digits and underscores, such as 'tally', but {name!r} was given"
+        )
     if name in names():
         raise CandleError(f"there is already a device called {name!r}; `candle devices` lists them; give yours another name")
     root = path / f"candle-{name.replace('_', '-')}"

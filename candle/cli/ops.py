@@ -37,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
     ]
     if not found:
         near = difflib.get_close_matches(args.pattern, OPS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; the groups are {', '.join(sorted({op.group for op in OPS.values()}))}"
+        hint = (
+            f"; did you mean {near[0]!r}?" if near else f"; the groups are {', '.join(sorted({op.group for op in OPS.values()}))}"
+        )
         print(f"candle: no op is called {args.pattern!r} here{hint}", file=sys.stderr)
         return 2
     if args.json:
@@ -45,13 +47,19 @@ def run(args: argparse.Namespace) -> int:
             [
                 {
                     "name": op.name, "group": op.group, "kind": kind(op), "signature": op.signature, "call": op.torchlike,
-                    "types": {k: [d.name for d in v] for k, v in op.types.items()}, "gradient": op.vjp is not None or op.composite,
+                    "types": {k: [d.name for d in v] for k, v in op.types.items()},
+                    "gradient": op.vjp is not None or op.composite,
                     "expands": op.composite or op.expand is not None, "dynamic": op.dynamic, "doc": op.doc.partition("\n")[0],
                 }
                 for op in found
             ]
         )  # fmt: skip
         return 0
-    print(columns([[op.name, op.group, kind(op), op.signature, op.doc.partition("\n")[0]] for op in found], ["op", "group", "kind", "signature", ""]))
+    print(
+        columns(
+            [[op.name, op.group, kind(op), op.signature, op.doc.partition("\n")[0]] for op in found],
+            ["op", "group", "kind", "signature", ""],
+        )
+    )
     print(f"\n{len(found)} ops")
     return 0

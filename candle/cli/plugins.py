@@ -32,7 +32,11 @@ def run(args: argparse.Namespace) -> int:
     rows = []
     for p in found:
         api = ".".join(map(str, p.api)) if p.api else "?"
-        offers = "; ".join(f"{hook.removeprefix('candle_')}: {', '.join(names)}" for hook, names in p.offers.items()) if args.load else p.module
+        offers = (
+            "; ".join(f"{hook.removeprefix('candle_')}: {', '.join(names)}" for hook, names in p.offers.items())
+            if args.load
+            else p.module
+        )
         rows.append([p.name, p.package or "-", p.version or "-", api, p.status, offers])
     print(columns(rows, ["name", "package", "version", "api", "status", "offers" if args.load else "module"]))
     failed = [p for p in found if p.error is not None]

@@ -15,12 +15,14 @@ from ..op import FUNCTIONS, OPS, Op
 from ..tensor import Tensor
 
 _HEAD = '"""Made by `make docs` from the op table; do not edit."""\n'
+_IMPORTS = ("import builtins as _b", "from typing import Any, Callable, Sequence", "")
 _KINDS = {
     "int": "_b.int", "float": "_b.float", "bool": "_b.bool", "str": "_b.str", "Dim": "_b.int", "NewDim": "_b.int",
     "Dims": "_b.int | Sequence[_b.int] | None", "Ints": "_b.int | Sequence[_b.int]", "Shape": "Sequence[_b.int]",
 }  # fmt: skip
 _SPELLED = {"axis": "dim", "keepdims": "keepdim", "axes": "dims"}
-_WORDS = {"Any": "Any", "None": "None", "int": "_b.int", "float": "_b.float", "bool": "_b.bool", "str": "_b.str", "list": "_b.list",
+_WORDS = {"Any": "Any", "None": "None", "int": "_b.int", "float": "_b.float", "bool": "_b.bool", "str": "_b.str",
+          "list": "_b.list",
           "tuple": "_b.tuple", "dict": "_b.dict", "Tensor": "Tensor", "Sequence": "Sequence", "Callable": "Callable"}  # fmt: skip
 
 
@@ -104,8 +106,7 @@ def _definition(name: str, value: Any, method: bool, indent: str = "") -> str:
         parameters, result = _op_parameters(value, method), _results(value)
     else:
         parameters, result = _function_parameters(value, method), _type(inspect.signature(value).return_annotation)
-    line = f"{indent}def {name}({', '.join(parameters)}) -> {result}: ..."
-    return line if len(line) <= 130 else line + "  # noqa: E501"
+    return f"{indent}def {name}({', '.join(parameters)}) -> {result}: ..."
 
 
 # -- Tensor's methods ------------------------------------------------------------------------------
@@ -120,11 +121,16 @@ def _own_methods() -> set[str]:
 
 def methods() -> str:
     """The stub of the class that Tensor is, to a type checker, a subclass of."""
-    lines = [_HEAD, "import builtins as _b", "from typing import Any, Callable, Sequence", "", "from .tensor import Tensor", "", "class TensorMethods:"]
+    lines = [_HEAD, *_IMPORTS, "from .tensor import Tensor", "", "class TensorMethods:"]
     own = _own_methods()
     for name in sorted(vars(Tensor)):
         value = vars(Tensor)[name]
-        if name in own or not callable(value) or not name.isidentifier() or name in ("__init__", "__new__", "__doc__", "__module__"):
+        if (
+            name in own
+            or not callable(value)
+            or not name.isidentifier()
+            or name in ("__init__", "__new__", "__doc__", "__module__")
+        ):
             continue
         if name.startswith("__"):
             unary = name in ("__neg__", "__pos__", "__invert__", "__abs__")
@@ -159,7 +165,12 @@ def namespace() -> str:
     public = {**OPS, **FUNCTIONS, **package._public}
     public.update({k: v for k, v in vars(package).items() if k not in public and not inspect.ismodule(v)})
     for name, value in sorted(public.items()):
-        if name.startswith("_") or not name.isidentifier() or keyword.iskeyword(name) or name in package._LAZY or name in ("annotations", "dtype"):
+        if (
+            name.startswith("_")
+            or not name.isidentifier()
+            or keyword.iskeyword(name)
+            or name in {*package._LAZY, "annotations", "dtype"}
+        ):
             continue
         if isinstance(value, Op) and not value.fn.__module__.startswith("candle."):
             continue
@@ -172,5 +183,5 @@ def namespace() -> str:
             imports.add(_import(value.__module__.removeprefix("candle."), value.__qualname__, name))
         elif name in ("OPS", "FUNCTIONS"):
             imports.add(_import("op", name, name))
-    lines = [_HEAD, "import builtins as _b", "from typing import Any, Callable, Sequence", "", "from . import device as device_module", "from . import dtype as dtype"]
+    lines = [_HEAD, *_IMPORTS, "from . import device as device_module", "from . import dtype as dtype"]
     return "\n".join([*lines, *sorted(imports), "", "__version__: _b.str", *defined]) + "\n"

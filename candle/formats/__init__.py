@@ -91,14 +91,22 @@ class Description:
     def as_dict(self) -> dict[str, Any]:
         tensors = {k: {"dtype": s.dtype.name, "shape": list(s.shape), "nbytes": s.nbytes} for k, s in self.tensors.items()}
         total = sum(s.size for s in self.tensors.values())
-        return {"path": self.path, "format": self.format, "size": self.size, "parameters": total, "metadata": self.metadata, "tensors": tensors}
+        return {
+            "path": self.path,
+            "format": self.format,
+            "size": self.size,
+            "parameters": total,
+            "metadata": self.metadata,
+            "tensors": tensors,
+        }
 
 
 # -- which format ----------------------------------------------------------------------------------
 
 # What files of formats without a loader begin with.
 _FOREIGN = {
-    b"GGUF": "GGUF", b"ggjt": "GGML", b"tjgg": "GGML", b"lmgg": "GGML", b"\x89HDF": "HDF5", b"\x80\x02": "a pickle", b"\x80\x04": "a pickle",
+    b"GGUF": "GGUF", b"ggjt": "GGML", b"tjgg": "GGML", b"lmgg": "GGML", b"\x89HDF": "HDF5", b"\x80\x02": "a pickle",
+    b"\x80\x04": "a pickle",
     b"PK\x03\x04": "a zip archive, perhaps of PyTorch",
 }  # fmt: skip
 
@@ -116,11 +124,15 @@ def _format(path: Path, given: str | None) -> tuple[str, Any]:
         loader = load_plugin("candle_loaders", name)
         if loader.matches(head, path):
             return name, loader
-    named = _by_suffix(path)
-    if named is not None:  # it is not what it is called; that loader says why
-        return named
     looks = next((text for magic, text in _FOREIGN.items() if head.startswith(magic)), None)
-    what = f"looks like {looks}, which no installed plugin reads" if looks else f"is in no format known here (it begins with {head[:8]!r})"
+    named = _by_suffix(path)
+    if named is not None and looks not in ("GGUF", "GGML", "HDF5"):  # it is not what it is called; that loader says why
+        return named
+    what = (
+        f"looks like {looks}, which no installed plugin reads"
+        if looks
+        else f"is in no format known here (it begins with {head[:8]!r})"
+    )
     raise FormatError(f"{path} {what}; the formats are {', '.join(names)}")
 
 
@@ -175,11 +187,19 @@ def save(path: Any, tensors: Any, metadata: Mapping[str, str] | None = None, for
     if isinstance(path, Mapping) and not isinstance(tensors, Mapping):
         path, tensors = tensors, path
     if not isinstance(tensors, Mapping) or not all(isinstance(k, str) for k in tensors):
-        raise FormatError(f"save takes a dictionary from names to tensors but was given {type(tensors).__name__}; write {{'name': tensor}}")
+        raise FormatError(
+            f"save takes a dictionary from names to tensors but was given {type(tensors).__name__}; write {{'name': tensor}}"
+        )
     at = Path(path)
     named = (format, load_plugin("candle_loaders", format)) if format is not None else _by_suffix(at, writable=True)
     if named is None or not hasattr(named[1], "save"):
-        able = [s for n in offered("candle_loaders") for m in [load_plugin("candle_loaders", n)] if hasattr(m, "save") for s in m.suffixes]
+        able = [
+            s
+            for n in offered("candle_loaders")
+            for m in [load_plugin("candle_loaders", n)]
+            if hasattr(m, "save")
+            for s in m.suffixes
+        ]
         raise FormatError(f"{at}: files are written with the names {', '.join(able)}; give one of them")
     named[1].save(at, {k: _source(k, v) for k, v in tensors.items()}, dict(metadata or {}))
 

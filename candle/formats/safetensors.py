@@ -23,7 +23,8 @@ suffixes = (".safetensors",)
 
 _TYPES = {
     "BOOL": dt.bool_, "U8": dt.uint8, "U16": dt.uint16, "U32": dt.uint32, "U64": dt.uint64, "I8": dt.int8, "I16": dt.int16,
-    "I32": dt.int32, "I64": dt.int64, "F16": dt.float16, "BF16": dt.bfloat16, "F32": dt.float32, "F64": dt.float64, "C64": dt.complex64,
+    "I32": dt.int32, "I64": dt.int64, "F16": dt.float16, "BF16": dt.bfloat16, "F32": dt.float32, "F64": dt.float64,
+    "C64": dt.complex64,
     "F8_E4M3": as_dtype("float8_e4m3fn"), "F8_E5M2": as_dtype("float8_e5m2"), "F8_E8M0": as_dtype("float8_e8m0fnu"),
     "F8_E4M3FNUZ": as_dtype("float8_e4m3fnuz"), "F8_E5M2FNUZ": as_dtype("float8_e5m2fnuz"),
     "F4": as_dtype("float4_e2m1fn"),
@@ -101,7 +102,9 @@ def _entry(name: str, info: Any, size: int) -> tuple[str, Spec, int, int]:
     if begin > end or end > size:
         raise FormatError(f"the tensor {name!r} lies at {begin} to {end} but the file has {size} bytes of data")
     if end - begin != bits // 8:
-        raise FormatError(f"the tensor {name!r} is {kind}{shape!r:.80}, {bits // 8} bytes, but its data_offsets give it {end - begin}")
+        raise FormatError(
+            f"the tensor {name!r} is {kind}{shape!r:.80}, {bits // 8} bytes, but its data_offsets give it {end - begin}"
+        )
     return kind, Spec(shape, _TYPES[kind]), begin, end
 
 
@@ -145,9 +148,12 @@ def load(path: Path) -> Checkpoint:
             raise FormatError(f"{path}: {before!r} and {name!r} {how}; tensors follow each other without gaps")
         last, before = end, name
     if last != size - start:
-        raise FormatError(f"{path} has {size - start} bytes of data but its tensors take {last}: it is truncated or has something appended")
+        raise FormatError(
+            f"{path} has {size - start} bytes of data but its tensors take {last}: it is truncated or has something appended"
+        )
     entries = {
-        name: Entry(spec, end - begin, _reader(name, data, kind, spec, start + begin, path)) for name, (kind, spec, begin, end) in found.items()
+        name: Entry(spec, end - begin, _reader(name, data, kind, spec, start + begin, path))
+        for name, (kind, spec, begin, end) in found.items()
     }
     return Checkpoint(entries, metadata, str(path))
 
@@ -158,7 +164,9 @@ def load(path: Path) -> Checkpoint:
 def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], metadata: Mapping[str, str]) -> None:
     """Write arrays, those of wide dtypes first so that all lie aligned."""
     if not all(isinstance(k, str) and isinstance(v, str) for k, v in metadata.items()):
-        raise FormatError(f"safetensors metadata is a dictionary of strings but was given {dict(metadata)!r:.80}; write numbers as str(...)")
+        raise FormatError(
+            f"safetensors metadata is a dictionary of strings but was given {dict(metadata)!r:.80}; write numbers as str(...)"
+        )
     if "__metadata__" in arrays:
         raise FormatError("a tensor cannot be called '__metadata__' in safetensors; give it another name")
     kinds = {name: (_kind(name, read()), read().shape) for name, read in arrays.items()}
@@ -196,5 +204,7 @@ def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], m
 def _kind(name: str, array: np.ndarray[Any, Any]) -> str:
     dtype: DType = as_dtype(array.dtype)
     if dtype not in _NAMES:
-        raise FormatError(f"{name!r} is {dtype}, which safetensors has no name for; cast it to one of {', '.join(d.name for d in _NAMES)}")
+        raise FormatError(
+            f"{name!r} is {dtype}, which safetensors has no name for; cast it to one of {', '.join(d.name for d in _NAMES)}"
+        )
     return _NAMES[dtype]
