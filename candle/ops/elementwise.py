@@ -1262,7 +1262,7 @@ def also_called(name: str, op: Any) -> None:
         return op(*args, **attrs)
 
     called.__name__, called.__doc__ = name, getattr(op, "doc", op.__doc__)
-    called.__dict__["alias"] = True
+    called.__dict__["alias"] = op
     function(name=name)(called)
 
 
