@@ -125,7 +125,10 @@ def blocks(page, language):
 @pytest.mark.parametrize("at", range(len(blocks("README.md", "python"))))
 def test_the_readmes_programs_run(at, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    known = set(candle.OPS)
     exec(compile(blocks("README.md", "python")[at], f"README.md, program {at + 1}", "exec"), {"__name__": "readme"})
+    for name in set(candle.OPS) - known:
+        del candle.OPS[name]
 
 
 SENTENCES = (
@@ -141,3 +144,26 @@ def test_the_four_sentences_come_first(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     places = [text.index(s) for s in SENTENCES]
     assert places == sorted(places) and places[0] < 600
+
+
+PROGRAM = """
+import candle
+from candle import Tensor
+
+x = candle.tensor([1.0, 2.0])
+y: Tensor = x.sum(dim=0, keepdim=True) + candle.arange(3).exp()
+z: Tensor = candle.softmax(x @ x, dim=-1)
+v, i = x.topk(1)
+x.summ()
+candle.softmaxx(x)
+x.sum(dmi=0)
+"""
+
+
+@pytest.mark.slow
+def test_a_type_checker_knows_every_op_and_finds_misspelt_ones(tmp_path):
+    api = pytest.importorskip("mypy.api")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    out, _, _ = api.run(["--config-file", str(ROOT / "pyproject.toml"), "--follow-imports=silent", str(tmp_path / "program.py")])
+    found = [int(line.split(":")[1]) for line in out.splitlines() if ": error:" in line]
+    assert found == [9, 10, 11], out

@@ -102,6 +102,7 @@ def _function_parameters(fn: Callable[..., Any], method: bool) -> Iterator[str]:
 
 
 def _definition(name: str, value: Any, method: bool, indent: str = "") -> str:
+    value = getattr(value, "__dict__", {}).get("alias", value)
     if isinstance(value, Op):
         parameters, result = _op_parameters(value, method), _results(value)
     else:
