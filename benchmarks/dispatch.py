@@ -17,7 +17,12 @@ def rows(device: str = "numpy") -> list[dict[str, Any]]:
     _ = a + b
     plan = a.backend.plans[candle.OPS["add"], a.spec, b.spec]
     kernel, out, x, y = plan.kernel, plan.out, a.value, b.value
-    contestants = {"kernel": lambda: kernel(out, x, y), "eager": lambda: a + b, "tracked": lambda: tracked + b, "scalar": lambda: a * 2.0}
+    contestants = {
+        "kernel": lambda: kernel(out, x, y),
+        "eager": lambda: a + b,
+        "tracked": lambda: tracked + b,
+        "scalar": lambda: a * 2.0,
+    }
     try:
         import torch
     except ImportError:
@@ -39,5 +44,12 @@ def rows(device: str = "numpy") -> list[dict[str, Any]]:
             made.append({"what": f"add 4x4, {name}, beside torch, 1 thread ({device})", "candle": f"{mid:.2f} us", "peer": "torch",
                          "figure": f"{r_:.2f}x its time", "goal": "none yet", "met": ""})  # fmt: skip
     over = difference(found["scalar"], found["kernel"]) * 1e6
-    made.append({"what": f"mul 4x4 by a Python number, above the kernel ({device})", "peer": "kernel", "figure": f"+{over:.2f} us", "goal": "none yet"})
+    made.append(
+        {
+            "what": f"mul 4x4 by a Python number, above the kernel ({device})",
+            "peer": "kernel",
+            "figure": f"+{over:.2f} us",
+            "goal": "none yet",
+        }
+    )
     return made

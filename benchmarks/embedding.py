@@ -28,7 +28,14 @@ def rows(device: str = "numpy") -> list[dict[str, Any]]:
         contestants["torch"] = lambda: peer.encode(SENTENCES)
     found = alternate(contestants, rounds=5, measure=lambda work: seconds(work, 0.1))
     mid = sorted(found["candle"])[len(found["candle"]) // 2]
-    row = {"what": f"MiniLM, 64 sentences, batches of 32 ({device}; 2 threads in BLAS and torch)", "candle": f"{len(SENTENCES) / mid:.0f} a second"}
+    row = {
+        "what": f"MiniLM, 64 sentences, batches of 32 ({device}; 2 threads in BLAS and torch)",
+        "candle": f"{len(SENTENCES) / mid:.0f} a second",
+    }
     if torch is not None:
-        row |= {"peer": "sentence-transformers", "figure": f"{1 / ratio(found['candle'], found['torch']):.2f}x its speed", "goal": "the C engine's"}
+        row |= {
+            "peer": "sentence-transformers",
+            "figure": f"{1 / ratio(found['candle'], found['torch']):.2f}x its speed",
+            "goal": "the C engine's",
+        }
     return [row]

@@ -23,7 +23,9 @@ def seconds(work: Callable[[], Any], least: float = 0.02) -> float:
         n = max(n * 2, int(n * least / max(taken, 1e-9)))
 
 
-def alternate(contestants: Mapping[str, Callable[[], Any]], rounds: int = 15, measure: Callable[[Any], float] = seconds) -> dict[str, list[float]]:
+def alternate(
+    contestants: Mapping[str, Callable[[], Any]], rounds: int = 15, measure: Callable[[Any], float] = seconds
+) -> dict[str, list[float]]:
     """Measure each contestant in turn, round after round, so that a slow spell of the machine meets all of them."""
     for work in contestants.values():
         measure(work)

@@ -110,7 +110,6 @@ class Backend:
 # -- the reference ---------------------------------------------------------------------------------
 
 
-
 class _Quiet(threading.local):
     """A context in which NumPy's floating-point warnings are off: entering it costs a sixth of ``np.errstate``."""
 

@@ -9,8 +9,8 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 
 from .errors import CaptureError, GradientError
-from .graph import LEAF, Captured, Graph, Input, Output, flatten, trace_function, unflatten
 from .grad import _play, call
+from .graph import LEAF, Captured, Graph, Input, Output, flatten, trace_function, unflatten
 from .op import Spec
 from .tensor import Leaf, Tensor, current_trace, is_grad_enabled, pop_trace, push_trace
 
@@ -222,9 +222,7 @@ def _joint(captured: Captured, backend: Any) -> tuple[Graph, _Pulled]:
             gs.append(Tensor(value, results[at].spec, trace))
         nodes = [by_value[graph.inputs[at].value].node for at in wanted]
         found = _play([results[at] for at in seeds], gs, nodes, False)
-        grads = [
-            g if g is not None else by_value[graph.inputs[at].value].detach().zeros_like() for at, g in zip(wanted, found)
-        ]
+        grads = [g if g is not None else by_value[graph.inputs[at].value].detach().zeros_like() for at, g in zip(wanted, found)]
     finally:
         trace.closed = True
         pop_trace()
@@ -272,7 +270,9 @@ def _frozen(form: Any) -> Any:
     try:
         hash(form)
     except TypeError:
-        raise CaptureError(f"a compiled function was given a {type(form).__name__}, which cannot be compared; pass tensors, numbers or strings") from None
+        raise CaptureError(
+            f"a compiled function was given a {type(form).__name__}, which cannot be compared; pass tensors, numbers or strings"
+        ) from None
     return type(form), form
 
 

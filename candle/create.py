@@ -193,7 +193,9 @@ def scalar_tensor(value: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return tensor(value, dtype, device)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(
+    start: Any, end: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Numbers from start (0 if only one bound is given) up to but not including end."""
     if end is None:
         start, end = 0, start
@@ -231,7 +233,9 @@ def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, req
 def full_like(x: Tensor, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """One number everywhere, in the shape, dtype and device of another tensor."""
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    return _fill(x.shape, value, x.dtype if dtype is None else as_dtype(dtype), x.backend if device is None else device, requires_grad)
+    return _fill(
+        x.shape, value, x.dtype if dtype is None else as_dtype(dtype), x.backend if device is None else device, requires_grad
+    )
 
 
 def zeros_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -248,7 +252,9 @@ empty_like = zeros_like
 def _new(name: str) -> Any:
     def method(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         value = {"zeros": 0, "empty": 0, "ones": 1}[name]
-        return _fill(_shape(size), value, as_dtype(dtype or self.dtype), self.backend if device is None else device, requires_grad)
+        return _fill(
+            _shape(size), value, as_dtype(dtype or self.dtype), self.backend if device is None else device, requires_grad
+        )
 
     method.__name__ = f"new_{name}"
     return method
@@ -257,7 +263,11 @@ def _new(name: str) -> Any:
 for _name in ("zeros", "ones", "empty"):
     setattr(Tensor, f"new_{_name}", _new(_name))
 Tensor.full_like, Tensor.zeros_like, Tensor.ones_like = full_like, zeros_like, ones_like  # type: ignore[attr-defined]
-Tensor.new_full = lambda self, size, fill_value, dtype=None: full_like(self, fill_value, dtype).expand(size) if not self.shape else _fill(  # type: ignore[attr-defined]
-    tuple(size), fill_value, as_dtype(dtype or self.dtype), self.backend
+Tensor.new_full = lambda self, size, fill_value, dtype=None: (
+    full_like(self, fill_value, dtype).expand(size)
+    if not self.shape
+    else _fill(  # type: ignore[attr-defined]
+        tuple(size), fill_value, as_dtype(dtype or self.dtype), self.backend
+    )
 )
 Tensor.new_tensor = lambda self, data, dtype=None: tensor(data, dtype or self.dtype, self.backend)  # type: ignore[attr-defined]

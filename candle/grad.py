@@ -125,7 +125,9 @@ def _pull(node: Node, g: Any, tracked: bool, needed: Callable[[Any], bool]) -> l
     else:
         values = (node.outs,) if single else node.outs
         if tracked:
-            outs = [Tensor(v, s, plan.backend, node if single else Pick(node, i)) for i, (v, s) in enumerate(zip(values, plan.outs))]
+            outs = [
+                Tensor(v, s, plan.backend, node if single else Pick(node, i)) for i, (v, s) in enumerate(zip(values, plan.outs))
+            ]
         else:
             outs = [Tensor(v, s, plan.backend) for v, s in zip(values, plan.outs)]
     y = outs[0] if single else tuple(outs)
@@ -231,7 +233,9 @@ def _seed(y: Tensor, g: Tensor | None) -> Tensor:
         )
     if g is None:
         if y.spec.size != 1:
-            raise GradientError(f"the gradient of {y.spec} needs a seed of its shape, for it is no scalar; take .sum() or pass gradient=")
+            raise GradientError(
+                f"the gradient of {y.spec} needs a seed of its shape, for it is no scalar; take .sum() or pass gradient="
+            )
         return y.detach().ones_like()
     if g.shape != y.shape:
         raise ShapeError(f"the seed of a gradient has the shape of {y.spec} but was given {g.spec}")
@@ -298,16 +302,22 @@ def grad(
     wanted, shaped = _listed(xs)
     for x in wanted:
         if x.node is None:
-            raise GradientError(f"the gradient with respect to an untracked {x.spec} was asked for; call requires_grad_() before using it")
+            raise GradientError(
+                f"the gradient with respect to an untracked {x.spec} was asked for; call requires_grad_() before using it"
+            )
     keep = create_graph if retain_graph is None else retain_graph
     found = _play(ys, [_seed(a, g) for a, g in zip(ys, gs)], [x.node for x in wanted], create_graph, free=not keep)
     for at, (x, g) in enumerate(zip(wanted, found)):
         if g is None and not allow_unused:
-            raise GradientError(f"number {at} of the tensors to differentiate by, a {x.spec}, was not used; pass allow_unused=True to get None")
+            raise GradientError(
+                f"number {at} of the tensors to differentiate by, a {x.spec}, was not used; pass allow_unused=True to get None"
+            )
     return shaped(found)
 
 
-def value_and_grad(function: Callable[..., Any], argnums: int | tuple[int, ...] = 0, create_graph: bool = False) -> Callable[..., Any]:
+def value_and_grad(
+    function: Callable[..., Any], argnums: int | tuple[int, ...] = 0, create_graph: bool = False
+) -> Callable[..., Any]:
     """The function that gives a scalar function's value together with its gradient."""
     many = isinstance(argnums, tuple)
     numbers: tuple[int, ...] = argnums if isinstance(argnums, tuple) else (argnums,)
@@ -439,7 +449,10 @@ def call(name: str, xs: Sequence[Tensor], outs: Sequence[Tensor], pull: Callable
     plan.specs, plan.outs, plan.single = tuple([x.spec for x in xs]), tuple([o.spec for o in outs]), not multiple
     plan.out, plan.saves, plan.tracks = plan.outs if multiple else plan.outs[0], ((True,), (False,) * len(outs)), True
     node = Node(plan, tuple([x.value for x in xs]), tuple([x.node for x in xs]), None)
-    made = [Tensor(o.value, o.spec, o.backend, (Pick(node, i) if multiple else node) if o.dtype.kind in "fc" else None) for i, o in enumerate(outs)]
+    made = [
+        Tensor(o.value, o.spec, o.backend, (Pick(node, i) if multiple else node) if o.dtype.kind in "fc" else None)
+        for i, o in enumerate(outs)
+    ]
     return tuple(made) if multiple else made[0]
 
 
@@ -493,9 +506,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     def pull(gs: Any, *xs: Tensor) -> Any:
         given = iter(xs[:n])
         with enable_grad():
-            again = [
-                (_fresh(next(given)) if a.node is not None else a) if isinstance(a, Tensor) else a for a in args
-            ]
+            again = [(_fresh(next(given)) if a.node is not None else a) if isinstance(a, Tensor) else a for a in args]
             y = function(*again, **kwargs)
         ys = y if isinstance(y, tuple) else (y,)
         pairs = [(o, g) for o, g in zip(ys, gs) if o.node is not None]

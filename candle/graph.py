@@ -122,7 +122,9 @@ class Graph:
         """
         wanted = self.args
         if len(args) != len(wanted):
-            raise CaptureError(f"{self.name} takes {len(wanted)} arguments ({', '.join(i.name for i in wanted)}) but was given {len(args)}")
+            raise CaptureError(
+                f"{self.name} takes {len(wanted)} arguments ({', '.join(i.name for i in wanted)}) but was given {len(args)}"
+            )
         given = iter(args)
         env: dict[int, Any] = {}
         backend = next((a.backend for a in args if isinstance(a, Tensor)), None)
@@ -130,7 +132,9 @@ class Graph:
             if i.state:
                 x = states[i.name] if i.name in states else self.states.get(i.name)
                 if x is None:
-                    raise CaptureError(f"{self.name} needs its state {i.name}: {i.spec}; pass it by name, as {self.name}(..., **states)")
+                    raise CaptureError(
+                        f"{self.name} needs its state {i.name}: {i.spec}; pass it by name, as {self.name}(..., **states)"
+                    )
             else:
                 x = next(given)
             if not isinstance(x, Tensor):
@@ -138,7 +142,9 @@ class Graph:
 
                 x = as_tensor(x, i.spec.dtype, backend)
             if x.spec is not i.spec:
-                raise ShapeError(f"{self.name} was captured with {i.name}: {i.spec} but was given {x.spec}; capture it again for that")
+                raise ShapeError(
+                    f"{self.name} was captured with {i.name}: {i.spec} but was given {x.spec}; capture it again for that"
+                )
             backend = backend or x.backend
             env[i.value] = x
         for v, t in self.constants.items():
@@ -171,7 +177,9 @@ class Graph:
             out: Any = c.outs if c.op.multiple else c.outs[0]
             kernel = backend.kernel(c.op, out, [None if v is None else specs[v] for v in c.inputs], c.attrs)
             if kernel is None:
-                raise CaptureError(f"{backend.name} has no kernel for {c.op.name}; capture the graph again with target={backend.name!r}")
+                raise CaptureError(
+                    f"{backend.name} has no kernel for {c.op.name}; capture the graph again with target={backend.name!r}"
+                )
             ins = tuple([-1 if v is None else slot[v] for v in c.inputs])
             dead = {v for v in (*c.inputs, *c.results) if v is not None and last.get(v, at) == at and v not in kept}
             steps.append((kernel, out, ins, c.attrs, tuple([slot[r] for r in c.results]), tuple([slot[v] for v in dead])))
@@ -266,7 +274,13 @@ class Graph:
             "inputs": [[i.name, i.value, _spec_json(i.spec), i.state] for i in self.inputs],
             "constants": [[v, _spec_json(t.spec)] for v, t in self.constants.items()],
             "calls": [
-                [c.op.name, list(c.inputs), {k: _encode(v) for k, v in c.attrs.items()}, [_spec_json(o) for o in c.outs], list(c.results)]
+                [
+                    c.op.name,
+                    list(c.inputs),
+                    {k: _encode(v) for k, v in c.attrs.items()},
+                    [_spec_json(o) for o in c.outs],
+                    list(c.results),
+                ]
                 for c in self.calls
             ],
             "outputs": [[o.name, o.value, _spec_json(o.spec), o.target] for o in self.outputs],
@@ -401,7 +415,9 @@ def _from_dict(d: Any, tensors: Mapping[str, Tensor], where: str) -> Graph:
     for name, ins, attrs, outs, results in d["calls"]:
         op = OPS.get(name)
         if op is None:
-            raise FormatError(f"{where} uses the op {name!r}, which no installed plugin declares; install the plugin it was made with")
+            raise FormatError(
+                f"{where} uses the op {name!r}, which no installed plugin declares; install the plugin it was made with"
+            )
         specs = []
         for v in ins:
             if v is not None and v not in known:
@@ -521,7 +537,9 @@ class Trace(Backend):
 
     def kernel(self, op: Op, out: Any, specs: Any, attrs: Any) -> Any:
         if self.closed:
-            raise CaptureError(f"{op.name} was given a tensor of a capture that has ended; return it from the captured function instead")
+            raise CaptureError(
+                f"{op.name} was given a tensor of a capture that has ended; return it from the captured function instead"
+            )
         if op.dynamic:
             raise CaptureError(
                 f"{op.name} gives a result whose shape depends on values, so it cannot be part of a captured function; "
@@ -533,7 +551,9 @@ class Trace(Backend):
 
         def record(_out: Any, *inputs: int | None, **attrs: Any) -> Any:
             if self.closed:
-                raise CaptureError(f"{op.name} was given a tensor of a capture that has ended; return it from the captured function instead")
+                raise CaptureError(
+                    f"{op.name} was given a tensor of a capture that has ended; return it from the captured function instead"
+                )
             key = op, inputs, tuple(attrs.items()), tuple([v.__class__ for v in attrs.values()])
             found = self._known.get(key)
             if found is None:
@@ -579,7 +599,9 @@ class Trace(Backend):
         if self._target is None and not self.portable:
             self._target = x.backend
         if self._target is not None and x.backend is not self._target:
-            raise DeviceError(f"the function is captured for {self._target.name} but met a {x.spec} on {x.backend.name}; move it first")
+            raise DeviceError(
+                f"the function is captured for {self._target.name} but met a {x.spec} on {x.backend.name}; move it first"
+            )
         value = self.new()
         self.inputs.append(Input(f"state{len(self.lifted)}", value, x.spec, True))
         made = Tensor(value, x.spec, self, x.node)
@@ -615,7 +637,7 @@ class Trace(Backend):
         for x, before in self.grads.values():
             now = getattr(x, "_grad", None)
             if now is not before:
-                written.append((x, "grad", now if now is None or now.backend is self else now))
+                written.append((x, "grad", now))
             x._grad = before
         for x, value, spec, backend, node in self.saved.values():
             if x.backend is self:
@@ -757,7 +779,6 @@ def capture(
     Raises CaptureError where the function looks at values or a shape depends on them.
     """
     from .device import resolve
-
     from .symbolic import _symbols, capture_symbolic
 
     backend = None if target is None else resolve(target)

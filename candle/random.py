@@ -150,19 +150,25 @@ def _draw(name: str, shape: Sequence[int], dtype: Any, device: Any, generator: G
     return made if device is None or generator is None else made.to(device)
 
 
-def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Uniform numbers in [0, 1)."""
     made = _draw("random_uniform", _shape(size), dtype, device, generator)
     return made.requires_grad_() if requires_grad else made
 
 
-def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Normal numbers of mean 0 and deviation 1."""
     made = _draw("random_normal", _shape(size), dtype, device, generator)
     return made.requires_grad_() if requires_grad else made
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+def randint(
+    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None
+) -> Tensor:
     """Integers of [low, high); with one bound, of [0, bound)."""
     if size is None:
         low, high, size = 0, low, high
@@ -200,7 +206,15 @@ def _of(x: Tensor) -> Any:
     return x.backend.target if x.backend.name == "trace" else x.backend
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
     """Normal numbers of some mean and deviation, which may be tensors."""
     tensors = [v for v in (mean, std) if isinstance(v, Tensor)]
     if size is None:
@@ -208,7 +222,12 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
             raise ShapeError("normal takes a size where mean and std are numbers")
         size = (mean + std).shape
     like = tensors[0] if tensors else None
-    z = randn(size, generator=generator, dtype=dtype or (like.dtype if like is not None else None), device=device or (_of(like) if like is not None else None))
+    z = randn(
+        size,
+        generator=generator,
+        dtype=dtype or (like.dtype if like is not None else None),
+        device=device or (_of(like) if like is not None else None),
+    )
     return z * std + mean
 
 
@@ -226,7 +245,9 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     return keys.argsort().to(dtype=dt.int64 if dtype is None else dtype)
 
 
-def multinomial(probabilities: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+def multinomial(
+    probabilities: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """Indices drawn by weights, which need not sum to one, from each row of [.., n].
 
     Raises ShapeError where rows have fewer weights than are drawn without replacement.
@@ -234,7 +255,9 @@ def multinomial(probabilities: Tensor, num_samples: int, replacement: bool = Fal
     p = probabilities.detach().double()
     n = p.shape[-1] if p.ndim else 0
     if p.ndim not in (1, 2) or n == 0 or num_samples < 1:
-        raise ShapeError(f"multinomial takes weights [n] or [rows, n] and at least one sample but was given {probabilities.spec}, {num_samples}")
+        raise ShapeError(
+            f"multinomial takes weights [n] or [rows, n] and at least one sample but was given {probabilities.spec}, {num_samples}"
+        )
     if replacement:
         total = p.cumsum(-1)
         u = rand((*p.shape[:-1], num_samples), generator=generator, dtype=dt.float64, device=_of(p)) * total[..., -1:]

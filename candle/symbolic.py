@@ -68,7 +68,9 @@ def _skeleton(graph: Graph) -> tuple[Any, list[int]]:
     for v, t in graph.constants.items():
         rows.append((v, str(t.spec), t.numpy().tobytes()))
     for c in graph.calls:
-        rows.append((c.op.name, c.inputs, c.results, _walk(c.attrs, ints), [(str(o.dtype), _walk(o.shape, ints)) for o in c.outs]))
+        rows.append(
+            (c.op.name, c.inputs, c.results, _walk(c.attrs, ints), [(str(o.dtype), _walk(o.shape, ints)) for o in c.outs])
+        )
     for o in graph.outputs:
         rows.append((o.name, o.value, o.target, str(o.spec.dtype), _walk(o.spec.shape, ints)))
     return rows, ints
@@ -140,7 +142,9 @@ class SymbolicGraph:
     def bind(self, **sizes: int) -> Graph:
         """The graph for some sizes; raises ShapeError where they do not fit it."""
         if set(sizes) != set(self.symbols):
-            raise ShapeError(f"{self.name} has the named sizes {', '.join(self.symbols)} but was given {', '.join(sizes) or 'none'}")
+            raise ShapeError(
+                f"{self.name} has the named sizes {', '.join(self.symbols)} but was given {', '.join(sizes) or 'none'}"
+            )
         key = tuple([int(sizes[s]) for s in self.symbols])
         found = self._bound.get(key)
         if found is None:
@@ -150,9 +154,14 @@ class SymbolicGraph:
             found = _rebuilt(self.template, iter(ints))
             specs = found._specs()
             for c in found.calls:
-                made = c.op.infer([None if v is None else specs[v] for v in c.inputs], c.op.complete([None if v is None else specs[v] for v in c.inputs], c.attrs))
+                made = c.op.infer(
+                    [None if v is None else specs[v] for v in c.inputs],
+                    c.op.complete([None if v is None else specs[v] for v in c.inputs], c.attrs),
+                )
                 if made != c.outs:
-                    raise ShapeError(f"{self.name} does not hold for {dict(sizes)}: {c.op.name} would give {made[0]}, not {c.outs[0]}")
+                    raise ShapeError(
+                        f"{self.name} does not hold for {dict(sizes)}: {c.op.name} would give {made[0]}, not {c.outs[0]}"
+                    )
             if len(self._bound) > 256:
                 self._bound.clear()
             self._bound[key] = found
@@ -163,7 +172,9 @@ class SymbolicGraph:
         found: dict[str, int] = {}
         wanted = [i for i in self.inputs if not i.state]
         if len(specs) != len(wanted):
-            raise CaptureError(f"{self.name} takes {len(wanted)} arguments ({', '.join(i.name for i in wanted)}) but was given {len(specs)}")
+            raise CaptureError(
+                f"{self.name} takes {len(wanted)} arguments ({', '.join(i.name for i in wanted)}) but was given {len(specs)}"
+            )
         for i, s in zip(wanted, specs):
             if len(s.shape) != len(i.spec.shape):
                 raise ShapeError(f"{self.name} takes {i.name}: {i.spec} but was given {s}")
@@ -205,7 +216,8 @@ class SymbolicGraph:
                 d = json.load(f)
             symbols = tuple([str(s) for s in d["symbols"]])
             places = {
-                int(n): Polynomial(symbols, tuple([(Fraction(c), tuple([int(x) for x in p])) for c, p in terms])) for n, terms in d["places"].items()
+                int(n): Polynomial(symbols, tuple([(Fraction(c), tuple([int(x) for x in p])) for c, p in terms]))
+                for n, terms in d["places"].items()
             }
         except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as e:
             raise FormatError(f"{stem}.sizes.json does not say the sizes of a graph: {e}") from None

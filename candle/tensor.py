@@ -274,7 +274,9 @@ def run(op: Op, operands: Sequence[Any], attrs: dict[str, Any], backend: Any = N
     try:
         plan = plans.get(tuple(key))
     except TypeError:
-        raise DTypeError(f"{op.name}'s attributes must be numbers, strings, dtypes or tuples of them but {attrs} was given") from None
+        raise DTypeError(
+            f"{op.name}'s attributes must be numbers, strings, dtypes or tuples of them but {attrs} was given"
+        ) from None
     if plan is None:
         plan = Plan(op, backend, [x.spec if isinstance(x, Tensor) else x for x in operands], attrs)
         if len(plans) >= _PLANS:
@@ -342,7 +344,9 @@ def _as_operands(op: Op, operands: Sequence[Any], backend: Any) -> list[Any]:
         if x is None or isinstance(x, Tensor) or (number and not alone):
             made.append(x)
         elif isinstance(x, (str, bytes)) or not (number or hasattr(x, "__array__") or isinstance(x, (list, tuple))):
-            raise DTypeError(f"{op.name} takes tensors ({op.signature}) but was given {type(x).__name__} {x!r:.60}; it is {op.torchlike}")
+            raise DTypeError(
+                f"{op.name} takes tensors ({op.signature}) but was given {type(x).__name__} {x!r:.60}; it is {op.torchlike}"
+            )
         else:
             made.append(as_tensor(x, device=backend))
     if not any(isinstance(x, Tensor) for x in made):
@@ -356,7 +360,9 @@ def _strangers(op: Op, operands: Sequence[Any]) -> Exception:
         return CaptureError(
             f"{op.name} was given a tensor of a capture that has ended; return it from the captured function instead of storing it"
         )
-    return DeviceError(f"{op.name} was given tensors on {' and '.join(dict.fromkeys(names))}; move them to one device with .to(device)")
+    return DeviceError(
+        f"{op.name} was given tensors on {' and '.join(dict.fromkeys(names))}; move them to one device with .to(device)"
+    )
 
 
 _op.set_apply(apply)
@@ -417,7 +423,14 @@ def _reflected(op: Op) -> Callable[[Any, Any], Any]:
 def _method(op: Op) -> Callable[..., Any]:
     if len(op.operands) == 1 and not op.attrs and not op.multiple and not op.variadic and not op.composite:
         method: Callable[..., Any] = _unary(op)
-    elif len(op.operands) == 2 and not op.attrs and not op.multiple and not op.composite and not op.variadic and not op.inputs[1].optional:
+    elif (
+        len(op.operands) == 2
+        and not op.attrs
+        and not op.multiple
+        and not op.composite
+        and not op.variadic
+        and not op.inputs[1].optional
+    ):
         method = _binary(op)
     else:
 
@@ -635,7 +648,9 @@ class Tensor(TensorMethods):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None and not isinstance(self.node, Leaf):
-            raise GradientError("only leaves can be deep-copied: the tape behind this tensor would be shared; use .detach() first")
+            raise GradientError(
+                "only leaves can be deep-copied: the tape behind this tensor would be shared; use .detach() first"
+            )
         made = self.__copy__()
         memo[id(self)] = made
         return made
@@ -663,7 +678,9 @@ class Tensor(TensorMethods):
             self.node = None
         elif self.node is None:
             if self.spec.dtype.kind not in "fc":
-                raise GradientError(f"only floating and complex tensors have gradients but this is {self.spec}; cast it with .float()")
+                raise GradientError(
+                    f"only floating and complex tensors have gradients but this is {self.spec}; cast it with .float()"
+                )
             self.node = Leaf(self)
         return self
 
@@ -768,7 +785,9 @@ class Tensor(TensorMethods):
                 new = new.expand(self.shape)
             if new.dtype is not self.dtype:
                 if not dt.can_cast(new.dtype, self.dtype):
-                    raise DTypeError(f"{what} keeps the dtype of {self.spec} but its result is {new.spec}; write x = x.{what.rstrip('_')}(...)")
+                    raise DTypeError(
+                        f"{what} keeps the dtype of {self.spec} but its result is {new.spec}; write x = x.{what.rstrip('_')}(...)"
+                    )
                 new = run(OPS["cast"], (new,), {"dtype": self.dtype})
         return self._rebind(new, keep_node=isinstance(self.node, Leaf) and not _mode.grad)
 
@@ -816,10 +835,8 @@ class Tensor(TensorMethods):
         for a in args:
             if isinstance(a, Tensor):
                 device, dtype = a.device, a.dtype
-            elif isinstance(a, bool):
-                non_blocking = a
-            elif a is None:
-                continue
+            elif a is None or isinstance(a, bool):
+                continue  # PyTorch's non_blocking and copy by position
             elif isinstance(a, (DType, type, np.dtype)) or (isinstance(a, str) and (a in dt._BY_NAME or a in dt._ALIASES)):
                 dtype = a
             else:
@@ -971,8 +988,8 @@ def attach_operators() -> None:
     for name, short in _OPERATORS.items():
         if name == "matmul":  # takes vectors too, which the op does not
             product = getattr(Tensor, short)
-            setattr(Tensor, "__matmul__", product)
-            setattr(Tensor, "__rmatmul__", lambda self, other, _product=product: _product(self.new_tensor(other), self))
+            Tensor.__matmul__ = product
+            Tensor.__rmatmul__ = lambda self, other, _product=product: _product(self.new_tensor(other), self)
         elif short in OPS:
             setattr(Tensor, f"__{name}__", _method(OPS[short]))
             setattr(Tensor, f"__r{name}__", _reflected(OPS[short]))
@@ -980,7 +997,9 @@ def attach_operators() -> None:
             def assign(self: Any, other: Any, _short: str = short) -> Any:
                 new = getattr(self, _short)(other)
                 if self.node is not None and _mode.grad and isinstance(self.node, Leaf):
-                    raise GradientError("an in-place operation on a leaf that requires its gradient; do it under candle.no_grad()")
+                    raise GradientError(
+                        "an in-place operation on a leaf that requires its gradient; do it under candle.no_grad()"
+                    )
                 if new.shape != self.shape:
                     raise ShapeError(f"an in-place operation keeps the shape of {self.spec} but its result is {new.spec}")
                 if new.dtype is not self.dtype:

@@ -53,7 +53,7 @@ def test_grad_is_pure_and_follows_the_form_of_its_arguments():
 
 
 def test_grad_of_a_function():
-    f = lambda x: (x * x).sum()  # noqa: E731
+    f = lambda x: (x * x).sum()
     g = candle.grad(f)(candle.tensor([1.0, 2.0]))
     np.testing.assert_array_equal(g.numpy(), [2, 4])
     h = candle.grad(lambda x: candle.grad(f, create_graph=True)(x).sum())(candle.tensor([1.0, 2.0]))
@@ -63,7 +63,7 @@ def test_grad_of_a_function():
 
 
 def test_jvp_vjp_jacobian_and_hessian_agree_with_torch():
-    f = lambda x: (x @ x.T).exp() * x.sum()  # noqa: E731
+    f = lambda x: (x @ x.T).exp() * x.sum()
     x = A[:, :2].astype("d") / 4
     v, u = rng.standard_normal(x.shape), rng.standard_normal((3, 3))
     same(candle.jvp(f, [candle.tensor(x)], [candle.tensor(v)]), torch.autograd.functional.jvp(f, to_torch(x), to_torch(v)))
@@ -71,7 +71,7 @@ def test_jvp_vjp_jacobian_and_hessian_agree_with_torch():
     want = torch.autograd.functional.vjp(f, to_torch(x), to_torch(u))
     same((y, pull(candle.tensor(u))[0]), want)
     same(candle.jacobian(f, candle.tensor(x)), torch.autograd.functional.jacobian(f, to_torch(x)))
-    s = lambda x: (x * x * x).sum() + (x @ x.T).sum()  # noqa: E731
+    s = lambda x: (x * x * x).sum() + (x @ x.T).sum()
     same(candle.hessian(s, candle.tensor(x)), torch.autograd.functional.hessian(s, to_torch(x)))
 
 

@@ -14,7 +14,13 @@ from candle import BackendError, FormatError, models
 
 PARITY = Path(__file__).parents[2] / "shared" / "parity"
 needs_parity = pytest.mark.skipif(not PARITY.is_dir(), reason="../shared/parity is absent")
-SENTENCES = ["A man is eating food.", "The girl is carrying a baby.", "Someone rides a horse, slowly, over a very wide and open field.", "", "Ünïcödé 漢字 🙂"]
+SENTENCES = [
+    "A man is eating food.",
+    "The girl is carrying a baby.",
+    "Someone rides a horse, slowly, over a very wide and open field.",
+    "",
+    "Ünïcödé 漢字 🙂",
+]
 
 
 def packaged():

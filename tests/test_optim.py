@@ -29,7 +29,9 @@ CASES = [
 
 
 def run(lib, name, settings, dtype, steps=10):
-    make = (lambda a: candle.tensor(a.astype(dtype), device="numpy")) if lib is candle else (lambda a: torch.tensor(a.astype(dtype)))
+    make = (
+        (lambda a: candle.tensor(a.astype(dtype), device="numpy")) if lib is candle else (lambda a: torch.tensor(a.astype(dtype)))
+    )
     w = make(START).requires_grad_()
     opt = getattr(lib.optim, name)([w], **settings)
     for n in range(steps):
@@ -44,7 +46,9 @@ def run(lib, name, settings, dtype, steps=10):
 @pytest.mark.parametrize("dtype", ["f", "d"])
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_rules_agree_with_torch(name, settings, dtype):
-    np.testing.assert_allclose(run(candle, name, settings, dtype), run(torch, name, settings, dtype), rtol=2e-5 if dtype == "f" else 1e-11, atol=1e-7)
+    np.testing.assert_allclose(
+        run(candle, name, settings, dtype), run(torch, name, settings, dtype), rtol=2e-5 if dtype == "f" else 1e-11, atol=1e-7
+    )
 
 
 def test_state_can_be_saved_and_taken_up_again():

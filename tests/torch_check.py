@@ -56,7 +56,9 @@ def same(got: Any, want: Any, rtol: float | None = None, what: str = "") -> None
         np.testing.assert_array_equal(a, b, err_msg=what)
     else:
         finite = np.abs(b.astype(wide)[np.isfinite(b.astype(wide))])
-        np.testing.assert_allclose(a.astype(wide), b.astype(wide), rtol=tol, atol=tol * max(1.0, float(finite.max(initial=0))), err_msg=what)
+        np.testing.assert_allclose(
+            a.astype(wide), b.astype(wide), rtol=tol, atol=tol * max(1.0, float(finite.max(initial=0))), err_msg=what
+        )
 
 
 def _flat(xs: Any) -> list[Any]:
@@ -64,7 +66,12 @@ def _flat(xs: Any) -> list[Any]:
 
 
 def check(
-    ours: Callable[..., Any], theirs: Callable[..., Any] | None, *args: Any, grad: bool = True, second: bool = False, rtol: float | None = None
+    ours: Callable[..., Any],
+    theirs: Callable[..., Any] | None,
+    *args: Any,
+    grad: bool = True,
+    second: bool = False,
+    rtol: float | None = None,
 ) -> None:
     """Call both functions on the same arguments (arrays become tensors, other things pass) and compare values and gradients.
 
@@ -91,16 +98,30 @@ def check(
         return
     rng = np.random.default_rng(0)
     weights = [rng.standard_normal(b.shape) for _, b in pairs]
+
     def seed(w: Any, like: Any) -> Any:
         return np.asarray(w).astype(to_numpy(like).dtype)
-    gs = candle.grad([a for a, _ in pairs], xs, [candle.tensor(seed(w, b), device="numpy") for w, (_, b) in zip(weights, pairs)],
-                     create_graph=second, allow_unused=True)
-    ws = torch.autograd.grad([b for _, b in pairs], ts, [to_torch(seed(w, b)) for w, (_, b) in zip(weights, pairs)],
-                             create_graph=second, allow_unused=True)
+
+    gs = candle.grad(
+        [a for a, _ in pairs],
+        xs,
+        [candle.tensor(seed(w, b), device="numpy") for w, (_, b) in zip(weights, pairs)],
+        create_graph=second,
+        allow_unused=True,
+    )
+    ws = torch.autograd.grad(
+        [b for _, b in pairs],
+        ts,
+        [to_torch(seed(w, b)) for w, (_, b) in zip(weights, pairs)],
+        create_graph=second,
+        allow_unused=True,
+    )
     for i, (g, w) in enumerate(zip(gs, ws)):
         if g is None or w is None:
             other_one = w if g is None else g
-            assert other_one is None or not np.any(to_numpy(other_one)), f"gradient {i}: {'ours' if g is None else 'theirs'} is None"
+            assert other_one is None or not np.any(to_numpy(other_one)), (
+                f"gradient {i}: {'ours' if g is None else 'theirs'} is None"
+            )
             continue
         same(g.detach(), w, None if rtol is None else rtol * 4, f"gradient {i}")
     if second:
@@ -114,6 +135,8 @@ def check(
         for i, (h, v) in enumerate(zip(hs, vs)):
             if h is None or v is None:
                 other_one = v if h is None else h
-                assert other_one is None or not np.any(to_numpy(other_one)), f"second gradient {i}: {'ours' if h is None else 'theirs'} is None"
+                assert other_one is None or not np.any(to_numpy(other_one)), (
+                    f"second gradient {i}: {'ours' if h is None else 'theirs'} is None"
+                )
                 continue
             same(h.detach(), v, 10 * (rtol or _TOLERANCE[str(to_numpy(v).dtype)]), f"second gradient {i}")

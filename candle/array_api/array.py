@@ -153,13 +153,17 @@ class Array:
         from .. import array_api
 
         if api_version not in (None, *array_api.VERSIONS):
-            raise ValueError(f"the versions of the standard here are {', '.join(array_api.VERSIONS)} but {api_version!r} was asked for")
+            raise ValueError(
+                f"the versions of the standard here are {', '.join(array_api.VERSIONS)} but {api_version!r} was asked for"
+            )
         return array_api
 
     def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> np.ndarray[Any, Any]:
         return self._tensor.__array__(dtype, copy)
 
-    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: builtins.bool | None = None) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: builtins.bool | None = None
+    ) -> Any:
         return self._tensor.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:

@@ -47,7 +47,7 @@ def _unary(name: str, op: str, kinds: str) -> Callable[[Array], Array]:
         t = unwrap(x)
         if t.dtype.kind not in kinds:
             raise TypeError(f"{name} takes arrays of kind {kinds!r} but was given {t.spec}; use astype")
-        if name in _IDENTITY_ON_INTEGERS and t.dtype.kind in "biu" or (name in ("conj", "real") and t.dtype.kind == "f"):
+        if (name in _IDENTITY_ON_INTEGERS and t.dtype.kind in "biu") or (name in ("conj", "real") and t.dtype.kind == "f"):
             return Array(t.clone())
         if name == "round" and t.dtype.kind == "c":
             return Array(OPS["complex"](OPS["round"](t.real), OPS["round"](t.imag)))
@@ -125,7 +125,12 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: builtin
         return Array(t.to(device=None if device is None else _place(device), dtype=wanted))
     if isinstance(obj, Tensor):
         return Array(obj.to(device=None if device is None else _place(device), dtype=wanted))
-    if copy is False and not hasattr(obj, "__dlpack__") and not isinstance(obj, (memoryview, bytearray)) and not hasattr(obj, "__array__"):
+    if (
+        copy is False
+        and not hasattr(obj, "__dlpack__")
+        and not isinstance(obj, (memoryview, bytearray))
+        and not hasattr(obj, "__array__")
+    ):
         raise ValueError(f"a {type(obj).__name__} cannot be made an array without a copy; pass copy=None")
     value = _plain(obj)
     if wanted is None and not hasattr(obj, "dtype") and isinstance(value, (builtins.bool, int, float, complex)):
@@ -216,7 +221,9 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
     return Array(cast((columns - rows) == k, _dtype(dtype) or dt.get_default_dtype()))
 
 
-def linspace(start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Any = None, endpoint: builtins.bool = True) -> Array:
+def linspace(
+    start: Any, stop: Any, /, num: int, *, dtype: Any = None, device: Any = None, endpoint: builtins.bool = True
+) -> Array:
     """``num`` numbers evenly from start to stop."""
     wanted = _dtype(dtype)
     if wanted is None:
@@ -381,7 +388,11 @@ def flip(x: Array, /, *, axis: Any = None) -> Array:
 
 def moveaxis(x: Array, source: Any, destination: Any, /) -> Array:
     """With axes moved to other places."""
-    return Array(OPS["movedim"](unwrap(x), source, destination) if "movedim" in OPS else FUNCTIONS["movedim"](unwrap(x), source, destination))
+    return Array(
+        OPS["movedim"](unwrap(x), source, destination)
+        if "movedim" in OPS
+        else FUNCTIONS["movedim"](unwrap(x), source, destination)
+    )
 
 
 def permute_dims(x: Array, /, axes: Sequence[int]) -> Array:
@@ -422,7 +433,9 @@ def sum_of(values: Sequence[int]) -> int:
 def squeeze(x: Array, /, axis: Any = None) -> Array:
     """Without some axes of size one."""
     t = unwrap(x)
-    axes = axis if isinstance(axis, tuple) else (axis,) if axis is not None else tuple([i for i, n in enumerate(t.shape) if n == 1])
+    axes = (
+        axis if isinstance(axis, tuple) else (axis,) if axis is not None else tuple([i for i, n in enumerate(t.shape) if n == 1])
+    )
     dims = {a + t.ndim if a < 0 else a for a in axes}
     if builtins.any(not 0 <= d < t.ndim or t.shape[d] != 1 for d in dims):
         raise ValueError(f"squeeze takes axes of size one but was given {axis} for {t.spec}")
@@ -460,7 +473,7 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
 
 
 def _from_front(ids: Tensor, n: int) -> Tensor:
-    return ids if ids.dtype.kind == "u" else (ids < 0).where(ids + n, ids)
+    return ids if ids.dtype.kind == "u" else OPS["where"](ids < 0, ids + n, ids)
 
 
 def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
@@ -541,7 +554,12 @@ def _cumulative(name: str, op: str, initial: int) -> Callable[..., Array]:
         if include_initial:
             axis = axis + t.ndim if axis < 0 else axis
             first = create.full_like(t, initial)
-            first = run(OPS["full"], (), {"shape": (*t.shape[:axis], 1, *t.shape[axis + 1 :]), "value": initial, "dtype": t.dtype}, t.backend)
+            first = run(
+                OPS["full"],
+                (),
+                {"shape": (*t.shape[:axis], 1, *t.shape[axis + 1 :]), "value": initial, "dtype": t.dtype},
+                t.backend,
+            )
             y = OPS["cat"]([first, y], dim=axis)
         return Array(y)
 
@@ -568,7 +586,10 @@ def diff(x: Array, /, *, axis: int = -1, n: int = 1, prepend: Array | None = Non
         t = OPS["cat"]([cast(p, t.dtype) for p in parts], dim=axis)
     for _ in range(n):
         size = t.shape[axis]
-        late, early = t.narrow(axis, 1, builtins.max(size - 1, 0)) if size else t, t.narrow(axis, 0, builtins.max(size - 1, 0)) if size else t
+        late, early = (
+            t.narrow(axis, 1, builtins.max(size - 1, 0)) if size else t,
+            t.narrow(axis, 0, builtins.max(size - 1, 0)) if size else t,
+        )
         t = (late != early) if t.dtype.kind == "b" else late - early
     return Array(t)
 

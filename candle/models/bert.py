@@ -178,12 +178,18 @@ class Bert(Module):
         """Published names as this module has them: without a ``bert.`` prefix, heads and position buffers."""
         found = {}
         for name, w in weights.items():
-            name = name.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+            name = (
+                name.removeprefix("bert.")
+                .replace("LayerNorm.gamma", "LayerNorm.weight")
+                .replace("LayerNorm.beta", "LayerNorm.bias")
+            )
             if name.startswith(("embeddings.", "encoder.", "pooler.")) and not name.endswith("position_ids"):
                 found[name] = w
         return found
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> BertOutput:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> BertOutput:
         """Hidden states of int[b, n] token ids; ``attention_mask`` int or bool[b, n] is 0 at padding."""
         mask = None
         if attention_mask is not None:

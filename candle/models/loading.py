@@ -59,7 +59,9 @@ def locate(name: str | os.PathLike[str]) -> Path:
         tried.append(f"the package {_PACKAGED[short]} (pip install {_PACKAGED[short].replace('_', '-')})")
     if text.count("/") == 1 and not text.startswith((".", "/", "~")):
         return _from_hub(text, tried)
-    raise BackendError(f"no model was found as {text!r}: tried {' and '.join(tried)}; give a folder with config.json, or a hub name such as 'org/name'")
+    raise BackendError(
+        f"no model was found as {text!r}: tried {' and '.join(tried)}; give a folder with config.json, or a hub name such as 'org/name'"
+    )
 
 
 def _from_hub(name: str, tried: list[str]) -> Path:
@@ -67,7 +69,9 @@ def _from_hub(name: str, tried: list[str]) -> Path:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError:
-        raise BackendError(f"{name!r} is fetched with huggingface_hub, which is not installed: pip install 'candle[models]'") from None
+        raise BackendError(
+            f"{name!r} is fetched with huggingface_hub, which is not installed: pip install 'candle[models]'"
+        ) from None
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "*/config.json"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as e:
@@ -98,7 +102,9 @@ def architecture(model_type: str) -> Any:
     found = load_plugin("candle_models", model_type)
     if found is None:
         known = ", ".join(sorted(offered("candle_models")))
-        raise BackendError(f"no installed plugin offers models of type {model_type!r}; there are {known}; `candle plugins` lists the plugins")
+        raise BackendError(
+            f"no installed plugin offers models of type {model_type!r}; there are {known}; `candle plugins` lists the plugins"
+        )
     return found
 
 

@@ -45,12 +45,16 @@ class SentenceEncoder:
         try:
             from tokenizers import Tokenizer
         except ImportError:
-            raise BackendError("sentence encoders tokenise with tokenizers, which is not installed: pip install 'candle[models]'") from None
+            raise BackendError(
+                "sentence encoders tokenise with tokenizers, which is not installed: pip install 'candle[models]'"
+            ) from None
         steps = _json(folder / "modules.json")
         kinds = [str(s.get("type", "")).rpartition(".")[2] for s in steps]
         known = {"Transformer", "Pooling", "Normalize"}
         if not kinds or kinds[0] != "Transformer" or set(kinds) - known:
-            raise FormatError(f"{folder}/modules.json has the steps {', '.join(kinds)}; those known are {', '.join(sorted(known))}, the transformer first")
+            raise FormatError(
+                f"{folder}/modules.json has the steps {', '.join(kinds)}; those known are {', '.join(sorted(known))}, the transformer first"
+            )
         model = load_module(folder / steps[0].get("path", ""), device, dtype)
         pooling = ["mean"]
         if "Pooling" in kinds:
@@ -60,7 +64,9 @@ class SentenceEncoder:
             pooling = [n for k, n in names.items() if said.get(k)]
             others = [k for k, v in said.items() if k.startswith("pooling_mode") and v and k not in names]
             if others or not pooling:
-                raise FormatError(f"{folder} pools by {', '.join(others) or 'nothing'}; the poolings known are {', '.join(names.values())}")
+                raise FormatError(
+                    f"{folder} pools by {', '.join(others) or 'nothing'}; the poolings known are {', '.join(names.values())}"
+                )
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise FormatError(f"{folder} has no tokenizer.json")

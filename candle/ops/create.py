@@ -8,7 +8,7 @@ import numpy as np
 
 from ..dtype import EVERY, FLOATS, INEXACT, REALS, float64, int64
 from ..op import DType, Shape, primitive
-from .elementwise import cast
+from .elementwise import cast, where
 
 
 def _full_sample(d: Any) -> Any:
@@ -43,7 +43,7 @@ def _linspace_expand(*, start: Any, end: Any, steps: int, dtype: DType) -> Any:
     n = _counted(steps, float64)
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
     late = _counted(steps) >= steps // 2 + steps % 2
-    y = late.where(end - (steps - 1 - n) * step, n * step + start) if steps > 1 else n * 0 + start
+    y = where(late, end - (steps - 1 - n) * step, n * step + start) if steps > 1 else n * 0 + start
     return cast(y, dtype=dtype)
 
 

@@ -693,7 +693,7 @@ def _division_sample(d: Any) -> Any:
     return [d.array(a, dtype), d.array(b, dtype, (1, 4))], {}
 
 
-division = partial(binary, REALS, sample=_division_sample, special=False)
+division = partial(binary, REALS, required=True, sample=_division_sample, special=False)
 
 
 @division(vjp=(ZERO, ZERO))
@@ -872,19 +872,19 @@ def conj(x: Any) -> Any:
     return _conj(x) if x.dtype.kind == "c" else x
 
 
-@unary(ALL, result=_real, method=False, wide=False, vjp=(lambda g, _y, _x: g,))
+@unary(ALL, required=True, result=_real, method=False, wide=False, vjp=(lambda g, _y, _x: g,))
 def real(x):
     """The real part."""
     return np.real(x)
 
 
-@unary(COMPLEX, result=_real, method=False, vjp=(lambda g, _y, _x: complex_(g.zeros_like(), g),))
+@unary(COMPLEX, required=True, result=_real, method=False, vjp=(lambda g, _y, _x: complex_(g.zeros_like(), g),))
 def imag(x):
     """The imaginary part."""
     return np.imag(x)
 
 
-@primitive("T[], T[] -> T[]", (float32, float64), result=lambda a, b: complex_of(a.dtype), method=False,
+@primitive("T[], T[] -> T[]", (float32, float64), required=True, result=lambda a, b: complex_of(a.dtype), method=False,
            vjp=(lambda g, _y, _a, _b: real(g), lambda g, _y, _a, _b: imag(g)))  # fmt: skip
 def complex_(real, imag):
     """Complex numbers of given real and imaginary parts."""

@@ -157,12 +157,19 @@ def _linear_sample(d: Any) -> Any:
 
 
 def _linear_shape(x: Spec, w: Spec, bias: Spec | None) -> tuple[int, ...]:
-    if x.ndim < 1 or w.ndim not in (1, 2) or x.shape[-1] != w.shape[-1] or (bias is not None and bias.shape not in (w.shape[:-1], ())):
+    if (
+        x.ndim < 1
+        or w.ndim not in (1, 2)
+        or x.shape[-1] != w.shape[-1]
+        or (bias is not None and bias.shape not in (w.shape[:-1], ()))
+    ):
         raise OPS["linear"].misfit((x, w, bias), "x[..,k] and weight[n,k] share k, bias is [n]")
     return (*x.shape[:-1], *w.shape[:-1])
 
 
-@composite("T, T, T? -> T", NUMBERS, shape=_linear_shape, sample=_linear_sample, method=False, terms=lambda x, w, b: max(w.shape[-1], 1))
+@composite(
+    "T, T, T? -> T", NUMBERS, shape=_linear_shape, sample=_linear_sample, method=False, terms=lambda x, w, b: max(w.shape[-1], 1)
+)
 def linear(x, weight, bias):
     """x [.., k] times the transpose of weight [n, k], plus bias [n]."""
     y = matmul(x, weight if weight.ndim == 1 else weight.mT)
@@ -295,7 +302,20 @@ def _einsum_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> Mapping[st
 
 
 def _einsum_sample(d: Any) -> Any:
-    equation = d.one(["ij,jk->ik", "bij,bjk->bik", "ii->i", "ij->ji", "i,j->ij", "ij,ij->", "...ij,...jk->...ik", "ij,jk,kl->il", "iji->j", "bhid,bhjd->bhij"])
+    equation = d.one(
+        [
+            "ij,jk->ik",
+            "bij,bjk->bik",
+            "ii->i",
+            "ij->ji",
+            "i,j->ij",
+            "ij,ij->",
+            "...ij,...jk->...ik",
+            "ij,jk,kl->il",
+            "iji->j",
+            "bhid,bhjd->bhij",
+        ]
+    )
     dtype = d.dtype(FLOATS)
     letters: dict[str, int] = {}
     shapes = []
@@ -382,7 +402,9 @@ def _cross_sample(d: Any) -> Any:
     return [d.array(shape, dtype), d.array(shape, dtype)], {"dim": -1}
 
 
-@composite("T, T -> T", NUMBERS, method=False, shape=_cross_shape, canon=_cross_canon, sample=_cross_sample, terms=lambda a, b, dim: 2)
+@composite(
+    "T, T -> T", NUMBERS, method=False, shape=_cross_shape, canon=_cross_canon, sample=_cross_sample, terms=lambda a, b, dim: 2
+)
 def linalg_cross(a, b, *, dim: int = -1):
     """The cross product of vectors of three along a dimension."""
     shape = broadcast_shapes(a.shape, b.shape)

@@ -59,11 +59,13 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Tensor) or not p.is_leaf:
                 raise CandleError(f"{type(self).__name__} takes leaf tensors but was given {p!r:.60}")
-            if p in self.state:
+            if p in self.state or sum(q is p for q in params) > 1:
                 raise CandleError(f"{type(self).__name__} was given a {p.spec} twice; each parameter is in one group")
         unknown = set(group) - set(self.defaults) - {"params"}
         if unknown:
-            raise CandleError(f"{type(self).__name__} has no setting {', '.join(sorted(unknown))}; it has {', '.join(self.defaults)}")
+            raise CandleError(
+                f"{type(self).__name__} has no setting {', '.join(sorted(unknown))}; it has {', '.join(self.defaults)}"
+            )
         made = Group({**self.defaults, **group, "params": params})
         self.param_groups.append(made)
         with no_grad():
@@ -117,7 +119,10 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """State and settings, parameters by number, as PyTorch has it."""
         order = {p: n for n, p in enumerate(self._params())}
-        groups = [{**{k: v for k, v in g.items() if k != "params"}, "params": [order[p] for p in g["params"]]} for g in self.param_groups]
+        groups = [
+            {**{k: v for k, v in g.items() if k != "params"}, "params": [order[p] for p in g["params"]]}
+            for g in self.param_groups
+        ]
         return {"state": {order[p]: {k: v.detach() for k, v in s.items()} for p, s in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

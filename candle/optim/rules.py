@@ -31,7 +31,9 @@ class SGD(Optimizer):
         _check("SGD", lr=(lr, 0, _INF), momentum=(momentum, 0, _INF), weight_decay=(weight_decay, 0, _INF))
         if nesterov and (momentum <= 0 or dampening != 0):
             raise CandleError("SGD's nesterov needs a momentum above 0 and no dampening")
-        super().__init__(params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize)
+        super().__init__(
+            params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize
+        )
 
     def wanted(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
@@ -43,7 +45,7 @@ class SGD(Optimizer):
             buffer = state["momentum_buffer"]
             new = buffer * group["momentum"] + grad * (1 - group["dampening"])
             if group["dampening"]:
-                new = (state["step"] == 1).where(grad, new)
+                new = grad.where(state["step"] == 1, new)
             buffer._rebind(new)
             grad = grad + new * group["momentum"] if group["nesterov"] else new
         return p - grad * lr
@@ -57,8 +59,17 @@ class Adam(Optimizer):
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0.0, amsgrad: bool = False, *, maximize: bool = False) -> None:  # fmt: skip
         name = type(self).__name__
-        _check(name, lr=(lr, 0, _INF), beta1=(betas[0], 0, 1), beta2=(betas[1], 0, 1), eps=(eps, 0, _INF), weight_decay=(weight_decay, 0, _INF))
-        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize)
+        _check(
+            name,
+            lr=(lr, 0, _INF),
+            beta1=(betas[0], 0, 1),
+            beta2=(betas[1], 0, 1),
+            eps=(eps, 0, _INF),
+            weight_decay=(weight_decay, 0, _INF),
+        )
+        super().__init__(
+            params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
+        )
 
     def wanted(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
