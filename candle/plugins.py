@@ -135,6 +135,7 @@ class _State:
     found: list[Plugin] | None = None
     added: list[Plugin] = field(default_factory=list)  # in this process, without packaging
     offers: dict[str, dict[str, tuple[Any, Plugin]]] = field(default_factory=dict)
+    own: dict[str, dict[str, tuple[Any, Plugin]]] = field(default_factory=dict)  # of candle's own plugin alone
     problems: list[tuple[Plugin, str, BaseException | None]] = field(default_factory=list)
     manager: Any = None
     ops_done: bool = False
@@ -210,8 +211,8 @@ def reload() -> None:
 
 def register(value: Any, name: str | None = None) -> Plugin:
     """Add a plugin in this process without packaging: a module or object that has hooks."""
-    name = name or getattr(value, "__name__", type(value).__name__)
-    plugin = Plugin(name, f"<{name}>", value=value)
+    label = name or str(getattr(value, "__name__", type(value).__name__))
+    plugin = Plugin(label, f"<{label}>", value=value)
     with _lock:
         added = [*_state.added, plugin]
     reload()
@@ -318,7 +319,8 @@ def _check(value: Any) -> None:
     for name in names:
         if name not in HOOKS:
             near = difflib.get_close_matches(name, HOOKS, 1)
-            raise PluginError(f"there is no hook {name}; " + (f"did you mean {near[0]}?" if near else f"the hooks are {', '.join(HOOKS)}"))
+            hint = f"did you mean {near[0]}?" if near else f"the hooks are {', '.join(HOOKS)}"
+            raise PluginError(f"there is no hook {name}; {hint}")
         if not hasattr(getattr(value, name), "candle_impl"):
             raise PluginError(f"{name} is not marked as a hook: decorate it with candle.plugins.hookimpl")
 
@@ -330,13 +332,13 @@ def _manager() -> Any:
     return _state.manager
 
 
-def _collect(hook: str, **arguments: Any) -> tuple[dict[str, tuple[Any, Plugin]], bool]:
-    """What all plugins offer through one hook, and whether every plugin could be asked."""
+def _collect(hook: str, own: bool = False, **arguments: Any) -> tuple[dict[str, tuple[Any, Plugin]], bool]:
+    """What all plugins (or candle's own only) offer through one hook, and whether every plugin could be asked."""
     if hook not in HOOKS:
         raise PluginError(f"there is no hook {hook!r}; the hooks are {', '.join(HOOKS)}")
     found: dict[str, tuple[Any, Plugin]] = {}
     complete = True
-    for plugin in plugins():
+    for plugin in plugins()[:1] if own else plugins():
         ready = _ready(plugin)
         complete &= ready is not None
         function = getattr(plugin.value, hook, None) if ready else None
@@ -354,7 +356,8 @@ def _collect(hook: str, **arguments: Any) -> tuple[dict[str, tuple[Any, Plugin]]
             if name not in found:
                 found[name] = value, plugin
             elif found[name][1] is not plugin:
-                _problem(plugin, f"{hook}: {name!r} of the plugin {plugin} is not used, for {found[name][1]} offers it too and came first")
+                first = found[name][1]
+                _problem(plugin, f"{hook}: {name!r} of the plugin {plugin} is not used, for {first} offers it too and came first")
     return found, complete
 
 
@@ -367,6 +370,16 @@ def offered(hook: str) -> Mapping[str, tuple[Any, Plugin]]:
         if complete:
             with _lock:
                 found = state.offers.setdefault(hook, found)
+    return found
+
+
+def _own(hook: str) -> Mapping[str, tuple[Any, Plugin]]:
+    state = _state
+    found = state.offers.get(hook) or state.own.get(hook)
+    if found is None:
+        found, complete = _collect(hook, own=True)
+        if complete:
+            state.own[hook] = found
     return found
 
 
@@ -384,10 +397,11 @@ def load(hook: str, name: str) -> Any:
 
     Raises PluginError, from its cause, where the plugin that would offer it is broken, refused or switched off.
     """
-    entry = offered(hook).get(name)
+    entry = _own(hook).get(name) or offered(hook).get(name)  # candle's own come first, so others need not be loaded for them
     if entry is None:
         for p in plugins():
-            if _spelled(name) in (_spelled(p.name), _spelled(p.package).removeprefix("candle-")) and p.status not in ("installed", "loaded"):
+            likely = _spelled(name) in (_spelled(p.name), _spelled(p.package).removeprefix("candle-"))
+            if likely and p.status not in ("installed", "loaded"):
                 raise PluginError(_why(p, name)) from p.error
         return None
     value, plugin = entry
@@ -405,7 +419,8 @@ def _why(plugin: Plugin, name: str) -> str:
         return f"{name!r} is offered by the plugin {plugin}, which {variable}={os.environ.get(variable, '')!r} switches off"
     if plugin.status == "refused":
         return str(plugin.error)
-    return f"{name!r} would be offered by the plugin {plugin}, which failed: {type(plugin.error).__name__}: {plugin.error}; `candle doctor` shows the traceback"
+    cause = f"{type(plugin.error).__name__}: {plugin.error}"
+    return f"{name!r} would be offered by the plugin {plugin}, which failed: {cause}; `candle doctor` shows the traceback"
 
 
 # -- kernels and ops -------------------------------------------------------------------------------
@@ -420,7 +435,9 @@ def extra_kernels(backend: str) -> dict[str, Callable[..., Any]]:
         try:
             kernels[name] = _resolve(value)
         except (Exception, SystemExit) as e:
-            _problem(plugin, f"the kernel of {name} for {backend} of the plugin {plugin} cannot be loaded: {type(e).__name__}: {e}", e)
+            _problem(
+                plugin, f"the kernel of {name} for {backend} of the plugin {plugin} cannot be loaded: {type(e).__name__}: {e}", e
+            )
     return kernels
 
 

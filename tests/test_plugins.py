@@ -260,6 +260,13 @@ def test_listing_reads_metadata_and_runs_nothing(install):
     assert found.api == (1, 0) and f"{module}.hooks" not in sys.modules
 
 
+def test_the_command_lists_a_plugin_without_running_it(install, capsys):
+    from candle.cli import main
+
+    module = install("quiet", "raise RuntimeError('the hook module was run')")
+    assert main(["plugins"]) == 0 and "candle-quiet" in capsys.readouterr().out and f"{module}.hooks" not in sys.modules
+
+
 def test_hook_modules_of_this_package_import_nothing_heavy():
     code = "import sys, candle.plugins\nbefore = set(sys.modules)\nimport candle.hooks\nprint(sorted(set(sys.modules) - before))"
     assert python(code) == "['candle.hooks']"

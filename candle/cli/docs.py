@@ -63,12 +63,20 @@ def ops_markdown(devices: list[str]) -> str:
     return "\n".join(lines)
 
 
+def devices() -> list[str]:
+    """The devices of this repository: the core's, and those of the packages under plugins/ that offer one."""
+    from ..plugins import offered
+
+    here = sorted(p.parent.name.removeprefix("candle-") for p in (ROOT / "plugins").glob("candle-*/pyproject.toml"))
+    return ["numpy", *(name for name in here if name in offered("candle_backends"))]
+
+
 def documents() -> dict[Path, str]:
     """Every generated file and what should be in it."""
     from . import stubs
 
     return {
-        ROOT / "docs/ops.md": ops_markdown(["numpy"]),
+        ROOT / "docs/ops.md": ops_markdown(devices()),
         ROOT / "candle/__init__.pyi": stubs.namespace(),
         ROOT / "candle/_methods.pyi": stubs.methods(),
     }

@@ -24,7 +24,6 @@ def run(args: argparse.Namespace) -> int:
         for hook in plugins.HOOKS:
             if hook != "candle_kernels":
                 plugins.offered(hook)
-    # This command itself had to be asked for, so hook modules may be loaded by now; what is listed is metadata.
     found = plugins.plugins()
     if args.json:
         print_json([p.as_dict() for p in found])
