@@ -130,7 +130,7 @@ def check(
             return
         total = sum(((gs[i] * gs[i].conj()).real if gs[i].is_complex() else gs[i] * gs[i]).sum() for i in use)
         ototal = sum((ws[i] * ws[i].conj()).real.sum() if ws[i].is_complex() else (ws[i] * ws[i]).sum() for i in use)
-        hs = candle.grad(total, xs, allow_unused=True)
+        hs = candle.grad(total, xs, allow_unused=True) if total.requires_grad else [None] * len(xs)
         vs = torch.autograd.grad(ototal, ts, allow_unused=True)
         for i, (h, v) in enumerate(zip(hs, vs)):
             if h is None or v is None:

@@ -568,7 +568,7 @@ def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.
     if x.ndim < 3:
         raise ShapeError(f"local_response_norm takes [n, channels, sizes...] but was given {x.spec}")
     before = size // 2
-    squares = OPS["constant_pad"](x.square(), pad=(*[0, 0] * (x.ndim - 2), before, size - 1 - before), value=0)
+    squares = OPS["pad"](x.square(), pad=(*[0, 0] * (x.ndim - 2), before, size - 1 - before))
     n = x.shape[1]
     total = squares.narrow(1, 0, n)
     for at in range(1, size):
