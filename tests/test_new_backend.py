@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -26,6 +26,8 @@ def environment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stranger")
     venv.create(folder / "venv", with_pip=True, symlinks=True)
     site = next((folder / "venv").glob("lib/python*/site-packages"))
+    for old in [*site.glob("setuptools*"), *site.glob("pkg_resources")]:  # what comes with Python 3.11 cannot build without wheel
+        shutil.rmtree(old)
     (site / "borrowed.pth").write_text(f"{ROOT}\n{sysconfig.get_paths()['purelib']}\n")
     command = folder / "venv/bin/candle"
     command.write_text(f"#!{folder}/venv/bin/python\nimport sys\nfrom candle.cli import main\nsys.exit(main())\n")
@@ -107,5 +109,3 @@ def test_nothing_is_overwritten(tmp_path):
     with pytest.raises(CandleError, match="candle-tally is there already"):
         new_backend.write("tally", tmp_path)
 
-
-_ = sys
