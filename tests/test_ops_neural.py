@@ -32,8 +32,9 @@ ACTIVATIONS = [
 def test_activations(name, settings):
     ours, theirs = (lambda x, f=f: f(x, **settings) for f in (getattr(F, name), getattr(TF, name)))
     exact = 1e-7 if name == "hardsigmoid" else None  # PyTorch's sixth is of single precision
-    check(ours, theirs, draw(3, 4), second=True, rtol=exact)
-    check(ours, theirs, draw(2, 2, 1, 3, 2), second=True, rtol=exact)
+    second = name != "hardsigmoid"  # whose second derivative PyTorch lacks
+    check(ours, theirs, draw(3, 4), second=second, rtol=exact)
+    check(ours, theirs, draw(2, 2, 1, 3, 2), second=second, rtol=exact)
     for dtype in (np.float32, np.float16, candle.bfloat16.numpy):
         # halves: a rounding of the result, beside one of each step of the gradient
         rtol = {2: 2e-2 if dtype == np.float16 else 8e-2}.get(np.dtype(dtype).itemsize)

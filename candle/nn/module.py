@@ -7,11 +7,10 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple
 
 import numpy as np
 
-from .. import tensor as _tensor
 from ..create import as_tensor
 from ..dtype import DType, as_dtype, bfloat16, float16, float32, float64
 from ..errors import CandleError, DTypeError, ShapeError
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor, current_trace, no_grad
 
 __all__ = ["Buffer", "LoadResult", "Module", "Parameter"]
 
@@ -290,7 +289,7 @@ class Module:
     @property
     def training(self) -> bool:
         """Whether it behaves as in training (dropout, batch statistics); ``train()`` and ``eval()`` set it."""
-        trace = _tensor.current_trace() if _tensor._tracing else None
+        trace = current_trace()
         value: bool = self.__dict__["_training"]
         if trace is not None:
             trace.guard(self, "training", value)
