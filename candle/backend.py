@@ -89,8 +89,13 @@ class Backend:
         """Wait for all that was begun."""
 
     def dlpack(self, data: Any, **kwargs: Any) -> Any:
-        """A DLPack capsule that shares the data, or a copy's."""
-        return self.get(data).__dlpack__(**kwargs)
+        """A DLPack capsule that shares the data; a copy's for a consumer too old to be told that it may not write."""
+        array = self.get(data)
+        version = kwargs.get("max_version")
+        if not array.flags.writeable and (version is None or version[0] < 1) and kwargs.get("copy") is not True:
+            # NumPy refuses to export read-only memory to those who cannot be told; only on demand is it shared all the same.
+            array = array.copy() if kwargs.pop("copy", None) is None or array.base is not None else _writable(array)
+        return array.__dlpack__(**kwargs)
 
     def dlpack_device(self, data: Any) -> tuple[int, int]:
         return 1, 0  # kDLCPU
@@ -105,6 +110,14 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"<backend {self.name}>"
+
+
+def _writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A view of an array that owns its memory, without the mark that it must not be written to."""
+    array.flags.writeable = True
+    view = array.view()
+    array.flags.writeable = False
+    return view
 
 
 # -- the reference ---------------------------------------------------------------------------------

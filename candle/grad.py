@@ -483,6 +483,9 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     tensors = [a for a in args if isinstance(a, Tensor)]
     if not is_grad_enabled():
         return function(*args, **kwargs)
+    from .random import replaying
+
+    replay = replaying([t.backend for t in tensors])
     found: dict[int, Any] = {}
     with enable_grad():
         probe = _map_args(args, lambda t: _fresh(t) if t.node is not None else t)
@@ -505,7 +508,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     def pull(gs: Any, *xs: Tensor) -> Any:
         given = iter(xs[:n])
-        with enable_grad():
+        with replay, enable_grad():
             again = [(_fresh(next(given)) if a.node is not None else a) if isinstance(a, Tensor) else a for a in args]
             y = function(*again, **kwargs)
         ys = y if isinstance(y, tuple) else (y,)

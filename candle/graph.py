@@ -679,6 +679,10 @@ def names_of(fn: Any, args: Sequence[Any] = ()) -> dict[int, str]:
                 visit(name, cell.cell_contents)
             except ValueError:
                 continue
+        names = code.co_varnames[: code.co_argcount]
+        defaults = inner.__defaults__ or ()
+        for name, default in [*zip(names[len(names) - len(defaults) :], defaults), *(inner.__kwdefaults__ or {}).items()]:
+            visit(name, default)
         for name in code.co_names:
             if name in inner.__globals__:
                 visit(name, inner.__globals__[name])

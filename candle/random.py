@@ -133,6 +133,24 @@ class fork_rng:
                 g.manual_seed(_seed)
 
 
+class replaying:
+    """Made where something is about to draw; within it, later, the same is drawn again, and afterwards it is as if nothing had been."""
+
+    def __init__(self, backends: Sequence[Any]) -> None:
+        for b in backends:
+            default_generator(b.target if b.name == "trace" else b)
+        self.before = {k: g.get_state() for k, g in _generators.items()}
+
+    def __enter__(self) -> None:
+        self.now = {k: _generators[k].get_state() for k in self.before}
+        for k, state in self.before.items():
+            _generators[k].set_state(state)
+
+    def __exit__(self, *_: Any) -> None:
+        for k, state in self.now.items():
+            _generators[k].set_state(state)
+
+
 def _generator(generator: Generator | None, device: Any) -> Generator:
     if generator is None:
         trace = current_trace()

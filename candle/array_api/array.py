@@ -101,8 +101,13 @@ def _operator(name: str, kinds: str, swap: builtins.bool = False) -> Callable[[A
 
 
 def binary(name: str, a: Tensor, b: Tensor) -> Tensor:
-    """An op of the table on tensors of one dtype, which is also the result's but for comparisons."""
-    return run(OPS[name], (a, b), {})
+    """An op of the table on tensors of one dtype; floor division of infinities is the floor of the quotient, as the standard says."""
+    y = run(OPS[name], (a, b), {})
+    if name == "floor_divide" and a.dtype.kind == "f":
+        quotient = (a / b).floor()
+        minus = (a * b.sign() < 0) & a.isfinite() & b.isinf()
+        y = OPS["where"](a.isinf() & b.isfinite() & (b != 0), quotient, OPS["where"](minus, -0.0, y))
+    return y
 
 
 class Array:

@@ -8,12 +8,13 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from .. import create, device
+from .. import create
 from .. import dtype as dt
+from ..device import get_default_device, names, resolve
 from ..dtype import DType, as_dtype
 from ..op import FUNCTIONS, OPS, broadcast_shapes
 from ..tensor import Tensor, run
-from .array import DTYPES, KINDS, Array, cast, promote, scalar_dtype, together, unwrap
+from .array import DTYPES, KINDS, Array, binary, cast, promote, scalar_dtype, together, unwrap
 
 # -- elementwise -----------------------------------------------------------------------------------
 
@@ -47,6 +48,8 @@ def _unary(name: str, op: str, kinds: str) -> Callable[[Array], Array]:
         t = unwrap(x)
         if t.dtype.kind not in kinds:
             raise TypeError(f"{name} takes arrays of kind {kinds!r} but was given {t.spec}; use astype")
+        if name in _STRICT:
+            return Array(_STRICT[name](t))
         if (name in _IDENTITY_ON_INTEGERS and t.dtype.kind in "biu") or (name in ("conj", "real") and t.dtype.kind == "f"):
             return Array(t.clone())
         if name == "round" and t.dtype.kind == "c":
@@ -65,12 +68,43 @@ def _binary(name: str, op: str, kinds: str) -> Callable[[Array, Array], Array]:
         a, b = together(x1, x2)
         if a.dtype.kind not in kinds:
             raise TypeError(f"{name} takes arrays of kind {kinds!r} but was given {a.dtype}; use astype")
-        return Array(run(OPS[op], (a, b), {}))
+        return Array(binary(op, a, b))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = OPS[op].doc
     return function
 
+
+def _sign(t: Tensor) -> Tensor:
+    """NaN stays NaN, where PyTorch's sign gives 0; of a complex number its direction, of zero zero."""
+    if t.dtype.kind == "f":
+        return OPS["where"](t.isnan(), t, t.sign())
+    if t.dtype.kind == "c":
+        size = t.abs()
+        return OPS["where"](size == 0, 0, t / OPS["where"](size == 0, 1, size))
+    return t.sign()
+
+
+def _expm1(t: Tensor) -> Tensor:
+    """Of complex numbers with the standard's values at infinities and NaN, and without cancellation near zero."""
+    if t.dtype.kind != "c":
+        return t.expm1()
+    x, y = t.real, t.imag
+    half = (y / 2).sin()
+    grown = x.exp()
+    real = x.expm1() * y.cos() - half * half * 2
+    imag = grown * y.sin()
+    flat = y == 0
+    low = (x == -math.inf) & ~y.isfinite()
+    high = (x == math.inf) & ~y.isfinite()
+    where_ = OPS["where"]
+    real = where_(flat, x.expm1(), where_(low, -1, where_(high, math.inf, real)))
+    imag = where_(flat, y, where_(low, 0, where_(high, math.nan, imag)))
+    return OPS["complex"](real, imag)
+
+
+# Functions whose values at special points differ from the op's, which are PyTorch's.
+_STRICT: dict[str, Callable[[Tensor], Tensor]] = {"sign": _sign, "expm1": _expm1}
 
 for _name, (_op, _kinds) in _UNARY.items():
     globals()[_name] = _unary(_name, _op, _kinds)
@@ -112,7 +146,7 @@ def _shape(shape: Any) -> tuple[int, ...]:
 
 
 def _place(device_: Any) -> Any:
-    return device.resolve(device_)
+    return resolve(device_)
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: builtins.bool | None = None) -> Array:
@@ -374,7 +408,7 @@ def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
     return Array(OPS["cat"](tensors, dim=axis))
 
 
-def expand_dims(x: Array, /, *, axis: int = 0) -> Array:
+def expand_dims(x: Array, /, axis: int) -> Array:
     """With an axis of size one more."""
     return Array(unwrap(x).unsqueeze(axis))
 
@@ -742,7 +776,7 @@ class _Info:
         return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
 
     def default_device(self) -> str:
-        return str(device.get_default_device())
+        return str(get_default_device())
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
         real = dt.get_default_dtype()
@@ -753,7 +787,7 @@ class _Info:
         return {d.name: d for d in DTYPES if kinds is None or d.kind in kinds}
 
     def devices(self) -> list[str]:
-        return device.names()
+        return names()
 
 
 def __array_namespace_info__() -> _Info:
