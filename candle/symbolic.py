@@ -21,7 +21,7 @@ __all__ = ["Polynomial", "SymbolicGraph", "capture_symbolic"]
 
 _MOST = 3  # named sizes: each multiplies the number of captures
 _SIZES = ((5, 8, 13), (7, 11, 17), (9, 14, 19))  # where they are probed
-_CHECKS = ((6, 10, 15), (16, 9, 11), (3, 4, 23))
+_CHECKS = ((6, 10, 15), (16, 9, 11), (3, 4, 23), (131, 97, 211))
 
 
 class Polynomial(NamedTuple):
