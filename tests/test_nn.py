@@ -5,11 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
+from torch_check import same, to_candle, to_torch, torch
 
 import candle
 from candle import CandleError, GradientError, ShapeError, nn
 from candle.nn import functional as F
-from torch_check import same, to_candle, to_torch, torch
 
 rng = np.random.default_rng(0)
 
@@ -167,7 +167,10 @@ def test_paths():
 def test_hooks():
     m = nn.Linear(2, 2).to("numpy")
     seen = []
-    with m.register_forward_hook(lambda mod, args, y: seen.append(args) or y * 0), m.register_forward_pre_hook(lambda mod, args: args[0] + 1):
+    with (
+        m.register_forward_hook(lambda mod, args, y: seen.append(args) or y * 0),
+        m.register_forward_pre_hook(lambda mod, args: args[0] + 1),
+    ):
         y = m(candle.zeros(1, 2, device="numpy"))
     assert not y.detach().numpy().any() and seen[0][0].tolist() == [[1, 1]]
     assert m(candle.zeros(1, 2, device="numpy")).detach().numpy().any()
@@ -305,7 +308,10 @@ def test_distributions(name, kwargs):
     ("constant_", (2, 3), (1.5,)), ("zeros_", (2,), ()), ("ones_", (2,), ()), ("eye_", (2, 3), ()), ("dirac_", (4, 3, 3), ()), ("dirac_", (4, 2, 3, 2), (2,)),
 ])  # fmt: skip
 def test_fixed_values(name, shape, args):
-    same(getattr(nn.init, name)(candle.zeros(shape, device="numpy"), *args), getattr(torch.nn.init, name)(torch.zeros(shape), *args))
+    same(
+        getattr(nn.init, name)(candle.zeros(shape, device="numpy"), *args),
+        getattr(torch.nn.init, name)(torch.zeros(shape), *args),
+    )
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 2, 2)])
@@ -354,3 +360,79 @@ def test_functional():
     table = to_candle(draw(4, 2)).requires_grad_()
     g = candle.grad(F.embedding(to_candle(np.array([1, 3])), table, padding_idx=-1).sum(), table)
     assert g.numpy()[1].all() and not g.numpy()[3].any()
+
+
+# -- attention and recurrence ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"batch_first": True, "bias": False}, {"kdim": 5, "vdim": 3}, {"add_bias_kv": True, "add_zero_attn": True}]
+)
+def test_multihead_attention(settings):
+    theirs = torch.nn.MultiheadAttention(8, 2, **settings)
+    ours = nn.MultiheadAttention(8, 2, **settings).to("numpy")
+    ours.load_state_dict(theirs.state_dict())
+    xs = [draw(4, 3, 8), draw(5, 3, settings.get("kdim", 8)), draw(5, 3, settings.get("vdim", 8))]
+    b, n, m = (4, 3, 3) if "batch_first" in settings else (3, 4, 5)
+    if "batch_first" in settings:
+        xs[1:] = [draw(4, 3, 8), draw(4, 3, 8)]
+    padding = np.zeros((b, m), bool)
+    padding[0, 1] = True
+    later = np.triu(np.ones((n, m), bool), 1)
+    for masks in ({}, {"key_padding_mask": padding}, {"key_padding_mask": padding, "attn_mask": later}):
+        for need in ({"need_weights": False}, {}, {"average_attn_weights": False}):
+            y, w = ours(*map(to_candle, xs), **{k: to_candle(v) for k, v in masks.items()}, **need)
+            z, v = theirs(*map(to_torch, xs), **{k: to_torch(v) for k, v in masks.items()}, **need)
+            same(y.detach(), z)
+            assert (w is None) == (v is None)
+            if w is not None:
+                same(w.detach(), v)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_transformer(norm_first):
+    sizes = {"dim_feedforward": 16, "activation": "gelu", "batch_first": True, "norm_first": norm_first}
+    theirs = torch.nn.Transformer(8, 2, 2, 1, **sizes).eval()
+    ours = nn.Transformer(8, 2, 2, 1, **sizes).to("numpy").eval()
+    ours.load_state_dict(theirs.state_dict())
+    source, target = draw(2, 5, 8), draw(2, 4, 8)
+    mask = nn.Transformer.generate_square_subsequent_mask(4, device="numpy")
+    same(mask, torch.nn.Transformer.generate_square_subsequent_mask(4))
+    same(ours(to_candle(source), to_candle(target), tgt_mask=mask).detach(),
+         theirs(to_torch(source), to_torch(target), tgt_mask=to_torch(mask.numpy())))  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("settings", [{}, {"num_layers": 2, "bidirectional": True}, {"batch_first": True, "bias": False}])
+def test_recurrent(kind, settings):
+    theirs = getattr(torch.nn, kind)(3, 4, **settings)
+    ours = getattr(nn, kind)(3, 4, **settings).to("numpy")
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    layers = 4 if "num_layers" in settings else 1
+    for shape in ((5, 2, 3), (5, 3)):
+        batch = () if len(shape) == 2 else (5,) if "batch_first" in settings else (2,)
+        x, states = draw(*shape), [draw(layers, *batch, 4) for _ in range(2 if kind == "LSTM" else 1)]
+        for given in (False, True):
+            a, b = to_candle(x).requires_grad_(), to_torch(x).requires_grad_()
+            hs, ts = [to_candle(s) for s in states], [to_torch(s) for s in states]
+            y, h = ours(a, (tuple(hs) if kind == "LSTM" else hs[0]) if given else None)
+            z, t = theirs(b, (tuple(ts) if kind == "LSTM" else ts[0]) if given else None)
+            same(y.detach(), z)
+            for one, other in zip(h if kind == "LSTM" else [h], t if kind == "LSTM" else [t]):
+                same(one.detach(), other)
+            same(candle.grad(y.square().sum(), a), torch.autograd.grad(z.square().sum(), b)[0])
+    with pytest.raises(ShapeError, match=kind):
+        ours(to_candle(draw(2, 2, 4)))
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_cells(kind):
+    theirs = getattr(torch.nn, kind)(3, 4)
+    ours = getattr(nn, kind)(3, 4).to("numpy")
+    ours.load_state_dict(theirs.state_dict())
+    x = draw(2, 3)
+    y, z = ours(to_candle(x)), theirs(to_torch(x))
+    y, z = ours(to_candle(x), y), theirs(to_torch(x), z)
+    for one, other in zip(y if kind == "LSTMCell" else [y], z if kind == "LSTMCell" else [z]):
+        same(one.detach(), other)

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from torch_check import check, same, to_candle, to_torch, torch
 
 import candle
 from candle import CandleError, ShapeError
 from candle.nn import functional as F
-from torch_check import check, same, to_candle, to_torch, torch
 
 TF = torch.nn.functional
 rng = np.random.default_rng(0)
@@ -62,7 +62,12 @@ def test_losses(name, args, settings, reduction):
         given = {k: convert(v) for k, v in settings.items()}
         return lambda *xs: getattr(module, name)(xs[0], *xs[1:], *map(convert, fixed), **given, reduction=reduction)
 
-    free = 1 if name in ("kl_div", "binary_cross_entropy", "poisson_nll_loss", "soft_margin_loss", "hinge_embedding_loss") or "label" in name else 2
+    free = (
+        1
+        if name in ("kl_div", "binary_cross_entropy", "poisson_nll_loss", "soft_margin_loss", "hinge_embedding_loss")
+        or "label" in name
+        else 2
+    )
     if name in ("cross_entropy", "binary_cross_entropy_with_logits", "multilabel_soft_margin_loss"):
         free = 1
     if name in ("gaussian_nll_loss", "triplet_margin_loss"):
@@ -75,7 +80,12 @@ def test_losses(name, args, settings, reduction):
 
 
 def test_batchmean():
-    check(lambda x, y: F.kl_div(x, y, reduction="batchmean"), lambda x, y: TF.kl_div(x, y, reduction="batchmean"), draw(3, 4), unit(3, 4))
+    check(
+        lambda x, y: F.kl_div(x, y, reduction="batchmean"),
+        lambda x, y: TF.kl_div(x, y, reduction="batchmean"),
+        draw(3, 4),
+        unit(3, 4),
+    )
 
 
 @pytest.mark.parametrize("name", ["binary_cross_entropy_with_logits", "soft_margin_loss", "cross_entropy"])
@@ -99,7 +109,11 @@ def test_probabilities_of_0_and_1():
 
 def test_all_ignored():
     x, t = draw(3, 4), np.full(3, -100)
-    check(lambda v: F.cross_entropy(v, to_candle(t), reduction="sum"), lambda v: TF.cross_entropy(v, to_torch(t), reduction="sum"), x)
+    check(
+        lambda v: F.cross_entropy(v, to_candle(t), reduction="sum"),
+        lambda v: TF.cross_entropy(v, to_torch(t), reduction="sum"),
+        x,
+    )
     assert np.isnan(F.cross_entropy(to_candle(x), to_candle(t)).item())
 
 
@@ -125,6 +139,7 @@ def test_ctc(reduction):
 def test_ctc_that_cannot_be():
     logits, target, one = draw(2, 1, 4), np.array([[1, 1, 2]]), (np.array([2]), np.array([3]))
     for zero in (False, True):
+
         def of(f, convert, zero=zero):
             return lambda x: f(x.log_softmax(-1), convert(target), *map(convert, one), zero_infinity=zero)
 

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from torch_check import check, same, to_candle, to_torch, torch
 
 import candle
 from candle import CandleError, ShapeError
 from candle.nn import functional as F
-from torch_check import check, same, to_candle, to_torch, torch
 
 TF = torch.nn.functional
 rng = np.random.default_rng(0)
@@ -114,7 +114,14 @@ def test_candles_rms_norm():
 @pytest.mark.parametrize("shape, groups", [((2, 4), 2), ((2, 6, 3), 3), ((2, 4, 2, 3), 1), ((0, 4, 3), 2)])
 def test_group_norm(shape, groups):
     w, b = draw(shape[1]), draw(shape[1])
-    check(lambda x, w, b: F.group_norm(x, groups, w, b), lambda x, w, b: TF.group_norm(x, groups, w, b), draw(*shape), w, b, second=0 not in shape)
+    check(
+        lambda x, w, b: F.group_norm(x, groups, w, b),
+        lambda x, w, b: TF.group_norm(x, groups, w, b),
+        draw(*shape),
+        w,
+        b,
+        second=0 not in shape,
+    )
     with pytest.raises(ShapeError, match="divisible"):
         F.group_norm(to_candle(draw(2, 4)), 3)
 
@@ -143,13 +150,24 @@ def test_instance_norm():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_local_response_norm(size):
-    check(lambda x: F.local_response_norm(x, size, 0.5), lambda x: TF.local_response_norm(x, size, 0.5), draw(2, 4, 3, 2), second=True)
+    check(
+        lambda x: F.local_response_norm(x, size, 0.5),
+        lambda x: TF.local_response_norm(x, size, 0.5),
+        draw(2, 4, 3, 2),
+        second=True,
+    )
 
 
 def test_similarities():
     a, b = draw(3, 4), draw(3, 4)
     check(F.cosine_similarity, TF.cosine_similarity, a, b, second=True)
-    check(lambda x, y: F.cosine_similarity(x, y, dim=-1), lambda x, y: TF.cosine_similarity(x, y, dim=-1), draw(2, 1, 4), draw(3, 4), second=True)
+    check(
+        lambda x, y: F.cosine_similarity(x, y, dim=-1),
+        lambda x, y: TF.cosine_similarity(x, y, dim=-1),
+        draw(2, 1, 4),
+        draw(3, 4),
+        second=True,
+    )
     check(F.pairwise_distance, TF.pairwise_distance, a, b, second=True)
     check(lambda x, y: F.pairwise_distance(x, y, 1.0, 1e-3, True), lambda x, y: TF.pairwise_distance(x, y, 1.0, 1e-3, True), a, b)
 
@@ -210,7 +228,14 @@ def test_scaled_dot_product_attention(front, mask):
 def test_causal_and_grouped(dtype, rtol):
     q, k, v = draw(2, 6, 4, 8, dtype=dtype), draw(2, 2, 4, 8, dtype=dtype), draw(2, 2, 4, 8, dtype=dtype)
     attrs = {"is_causal": True, "scale": 0.2, "enable_gqa": True}
-    check(lambda *x: F.scaled_dot_product_attention(*x, **attrs), lambda *x: TF.scaled_dot_product_attention(*x, **attrs), q, k, v, rtol=rtol)
+    check(
+        lambda *x: F.scaled_dot_product_attention(*x, **attrs),
+        lambda *x: TF.scaled_dot_product_attention(*x, **attrs),
+        q,
+        k,
+        v,
+        rtol=rtol,
+    )
 
 
 @pytest.mark.parametrize("n, m", [(4, 4), (2, 5), (1, 6), (5, 3)])
@@ -233,7 +258,9 @@ def test_attention_settings(n, m):
 
 def test_attention_mask_gradient_and_edges():
     q, k, v, bias = draw(2, 3, 4), draw(2, 5, 4), draw(2, 5, 4), draw(2, 1, 5)
-    check(lambda *a: F.scaled_dot_product_attention(*a), lambda *a: TF.scaled_dot_product_attention(*a), q, k, v, bias, second=True)
+    check(
+        lambda *a: F.scaled_dot_product_attention(*a), lambda *a: TF.scaled_dot_product_attention(*a), q, k, v, bias, second=True
+    )
     none = F.attention(*map(to_candle, (q, draw(2, 0, 4), draw(2, 0, 4))))
     assert none.shape == (2, 3, 4) and not none.numpy().any()
     with pytest.raises(ShapeError, match="multiple"):

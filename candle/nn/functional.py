@@ -43,6 +43,18 @@ def _in_place(name: str) -> Any:
     return fn
 
 
-for _name in ("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "silu", "mish", "hardtanh", "hardsigmoid", "hardswish", "threshold"):
+for _name in (
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "celu",
+    "selu",
+    "silu",
+    "mish",
+    "hardtanh",
+    "hardsigmoid",
+    "hardswish",
+    "threshold",
+):
     globals()[_name] = _in_place(_name)
-

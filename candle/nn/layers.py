@@ -204,9 +204,14 @@ ChannelShuffle = _of("ChannelShuffle", "channel_shuffle", groups=...)
 Flatten = _of("Flatten", "flatten", start_dim=1, end_dim=-1)
 Unflatten = _of("Unflatten", lambda x, dim, unflattened_size: x.unflatten(dim, unflattened_size), dim=..., unflattened_size=...)
 Upsample = _of("Upsample", "interpolate", size=None, scale_factor=None, mode="nearest", align_corners=None)
-UpsamplingNearest2d = _of("UpsamplingNearest2d", lambda x, **a: _table("interpolate")(x, mode="nearest", **a), size=None, scale_factor=None)
+UpsamplingNearest2d = _of(
+    "UpsamplingNearest2d", lambda x, **a: _table("interpolate")(x, mode="nearest", **a), size=None, scale_factor=None
+)
 UpsamplingBilinear2d = _of(
-    "UpsamplingBilinear2d", lambda x, **a: _table("interpolate")(x, mode="bilinear", align_corners=True, **a), size=None, scale_factor=None
+    "UpsamplingBilinear2d",
+    lambda x, **a: _table("interpolate")(x, mode="bilinear", align_corners=True, **a),
+    size=None,
+    scale_factor=None,
 )
 Unfold = _of("Unfold", lambda x, **a: OPS["unfold2d"](x, **a), kernel_size=..., dilation=1, padding=0, stride=1)
 Fold = _of("Fold", "fold", output_size=..., kernel_size=..., dilation=1, padding=0, stride=1)
@@ -218,11 +223,20 @@ for _n in (1, 2, 3):
     )  # fmt: skip
     _divisor = {} if _n == 1 else {"divisor_override": None}
     globals()[f"AvgPool{_n}d"] = _of(
-        f"AvgPool{_n}d", f"avg_pool{_n}d", kernel_size=..., stride=None, padding=0, ceil_mode=False, count_include_pad=True, **_divisor
+        f"AvgPool{_n}d",
+        f"avg_pool{_n}d",
+        kernel_size=...,
+        stride=None,
+        padding=0,
+        ceil_mode=False,
+        count_include_pad=True,
+        **_divisor,
     )
     globals()[f"LPPool{_n}d"] = _of(f"LPPool{_n}d", f"lp_pool{_n}d", norm_type=..., kernel_size=..., stride=None, ceil_mode=False)
     globals()[f"AdaptiveAvgPool{_n}d"] = _of(f"AdaptiveAvgPool{_n}d", f"adaptive_avg_pool{_n}d", output_size=...)
-    globals()[f"AdaptiveMaxPool{_n}d"] = _of(f"AdaptiveMaxPool{_n}d", f"adaptive_max_pool{_n}d", output_size=..., return_indices=False)
+    globals()[f"AdaptiveMaxPool{_n}d"] = _of(
+        f"AdaptiveMaxPool{_n}d", f"adaptive_max_pool{_n}d", output_size=..., return_indices=False
+    )
     globals()[f"MaxUnpool{_n}d"] = _of(f"MaxUnpool{_n}d", f"max_unpool{_n}d", kernel_size=..., stride=None, padding=0)
 
 
@@ -241,7 +255,13 @@ def _padding(kind: str, mode: str, n: int) -> type[Module]:
                                   "extra_repr": lambda self: f"padding={self.padding}"})  # fmt: skip
 
 
-for _kind, _mode in {"Constant": "constant", "Zero": "constant", "Reflection": "reflect", "Replication": "replicate", "Circular": "circular"}.items():
+for _kind, _mode in {
+    "Constant": "constant",
+    "Zero": "constant",
+    "Reflection": "reflect",
+    "Replication": "replicate",
+    "Circular": "circular",
+}.items():
     for _n in (1, 2, 3):
         globals()[f"{_kind}Pad{_n}d"] = _padding(_kind, _mode, _n)
 
@@ -290,7 +310,13 @@ class LayerNorm(Module):
     """Mean 0 and variance 1 over the last dimensions, then scaled by weight and shifted by bias."""
 
     def __init__(
-        self, normalized_shape: Shape, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, device: Any = None, dtype: Any = None
+        self,
+        normalized_shape: Shape,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.normalized_shape = _tuple(normalized_shape, 1)
@@ -321,12 +347,19 @@ class RMSNorm(Module):
     """Root mean square 1 over the last dimensions, then scaled by weight."""
 
     def __init__(
-        self, normalized_shape: Shape, eps: float | None = None, elementwise_affine: bool = True, device: Any = None, dtype: Any = None
+        self,
+        normalized_shape: Shape,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.normalized_shape = _tuple(normalized_shape, 1)
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        self.register_parameter("weight", _parameter(*self.normalized_shape, dtype=dtype, device=device) if elementwise_affine else None)
+        self.register_parameter(
+            "weight", _parameter(*self.normalized_shape, dtype=dtype, device=device) if elementwise_affine else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -369,9 +402,15 @@ class _ChannelNorm(Module):
     ranks: tuple[int, ...] = ()
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
-        device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
@@ -420,9 +459,15 @@ class _BatchNorm(_ChannelNorm):
 
 class _InstanceNorm(_ChannelNorm):
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = False, track_running_stats: bool = False,
-        device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -457,12 +502,24 @@ class _Conv(Module):
     transposed = False
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-        bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ShapeError(f"{type(self).__name__}'s channels {in_channels} and {out_channels} are divisible by groups {groups}")
+            raise ShapeError(
+                f"{type(self).__name__}'s channels {in_channels} and {out_channels} are divisible by groups {groups}"
+            )
         if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
             raise CandleError(f"padding_mode is 'zeros', 'reflect', 'replicate' or 'circular' but {padding_mode!r} was given")
         self.in_channels, self.out_channels, self.groups, self.padding_mode = in_channels, out_channels, groups, padding_mode
@@ -507,12 +564,25 @@ class _ConvTranspose(_Conv):
     transposed = True
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-        groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         if padding_mode != "zeros":
             raise CandleError(f"a transposed convolution's padding_mode is 'zeros' but {padding_mode!r} was given")
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+        )
         self.output_padding = _tuple(output_padding, self.n)
 
     def forward(self, x: Tensor, output_size: Any = None) -> Tensor:
@@ -525,7 +595,9 @@ class _ConvTranspose(_Conv):
             ]
             extra = tuple([w - m for w, m in zip(wanted, least)])
             if any(not 0 <= e < max(s, d) for e, s, d in zip(extra, self.stride, self.dilation)):
-                raise ShapeError(f"output_size {wanted} cannot be had: the sizes start at {tuple(least)} and end before a stride more")
+                raise ShapeError(
+                    f"output_size {wanted} cannot be had: the sizes start at {tuple(least)} and end before a stride more"
+                )
         conv = _table(f"conv_transpose{self.n}d")
         return conv(x, self.weight, self.bias, stride=self.stride, padding=self.padding, output_padding=extra, groups=self.groups,
                     dilation=self.dilation)  # fmt: skip
@@ -562,14 +634,18 @@ def _loss(name: str, function: str, buffers: tuple[str, ...] = (), **settings: A
     found = _table(function)
     doc = found.doc if isinstance(found, Op) else found.__doc__
     shown = lambda self: ", ".join(f"{k}={getattr(self, k)!r}" for k in settings)
-    return type(name, (Module,), {"__init__": __init__, "forward": forward, "extra_repr": shown, "__module__": __name__, "__doc__": doc})
+    return type(
+        name, (Module,), {"__init__": __init__, "forward": forward, "extra_repr": shown, "__module__": __name__, "__doc__": doc}
+    )
 
 
 MSELoss = _loss("MSELoss", "mse_loss", reduction="mean")
 L1Loss = _loss("L1Loss", "l1_loss", reduction="mean")
 SmoothL1Loss = _loss("SmoothL1Loss", "smooth_l1_loss", reduction="mean", beta=1.0)
 HuberLoss = _loss("HuberLoss", "huber_loss", reduction="mean", delta=1.0)
-CrossEntropyLoss = _loss("CrossEntropyLoss", "cross_entropy", ("weight",), ignore_index=-100, reduction="mean", label_smoothing=0.0)
+CrossEntropyLoss = _loss(
+    "CrossEntropyLoss", "cross_entropy", ("weight",), ignore_index=-100, reduction="mean", label_smoothing=0.0
+)
 NLLLoss = _loss("NLLLoss", "nll_loss", ("weight",), ignore_index=-100, reduction="mean")
 BCELoss = _loss("BCELoss", "binary_cross_entropy", ("weight",), reduction="mean")
 BCEWithLogitsLoss = _loss("BCEWithLogitsLoss", "binary_cross_entropy_with_logits", ("weight", "pos_weight"), reduction="mean")
@@ -586,4 +662,6 @@ MultiLabelSoftMarginLoss = _loss("MultiLabelSoftMarginLoss", "multilabel_soft_ma
 SoftMarginLoss = _loss("SoftMarginLoss", "soft_margin_loss", reduction="mean")
 CTCLoss = _loss("CTCLoss", "ctc_loss", blank=0, reduction="mean", zero_infinity=False)
 
-__all__ = sorted(k for k, v in globals().items() if isinstance(v, type) and issubclass(v, Module) and v is not Module and not k.startswith("_"))
+__all__ = sorted(
+    k for k, v in globals().items() if isinstance(v, type) and issubclass(v, Module) and v is not Module and not k.startswith("_")
+)

@@ -141,7 +141,9 @@ class Module:
             if found is not None and name in found:
                 if value is not None and not (group == "_buffers" and isinstance(value, Tensor)):
                     kind = {"_parameters": "a Parameter", "_buffers": "a tensor", "_modules": "a Module"}[group]
-                    raise TypeError(f"{type(self).__name__}.{name} is {kind} or None but {type(value).__name__} was given; del it first")
+                    raise TypeError(
+                        f"{type(self).__name__}.{name} is {kind} or None but {type(value).__name__} was given; del it first"
+                    )
                 found[name] = value
                 return
         object.__setattr__(self, name, value)
@@ -174,7 +176,9 @@ class Module:
         """Make a parameter (or None, for one that is left out) an attribute."""
         self._free(name, "parameter")
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"register_parameter takes a Parameter or None but was given {type(param).__name__}; wrap it in nn.Parameter")
+            raise TypeError(
+                f"register_parameter takes a Parameter or None but was given {type(param).__name__}; wrap it in nn.Parameter"
+            )
         self._forget(name)
         self._parameters[name] = param
 
@@ -237,14 +241,18 @@ class Module:
                 seen.add(id(x))
                 yield f"{path}.{name}" if path else name, x
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
         """Name and parameter, of this module and those below it; one that is shared comes once, by its first name."""
         return self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         return (p for _, p in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
         """Name and buffer, of this module and those below it."""
         return self._named("_buffers", prefix, recurse, remove_duplicate)
 
@@ -451,5 +459,3 @@ def _names_dtype(text: str) -> bool:
     except (CandleError, TypeError, ValueError):
         return False
     return True
-
-

@@ -216,7 +216,9 @@ def _clamped(x: Any) -> Any:
 def cosine_embedding_loss(x1: Any, x2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Any:
     """1 - cos(x1, x2) where the target is 1, max(0, cos(x1, x2) - margin) where it is -1; x1, x2 ``[n, d]`` or ``[d]``."""
     if x1.shape != x2.shape or x1.ndim not in (1, 2) or target.shape != x1.shape[:-1]:
-        raise ShapeError(f"cosine_embedding_loss takes x1, x2 [n, d] and target [n] but was given {x1.spec}, {x2.spec}, {target.spec}")
+        raise ShapeError(
+            f"cosine_embedding_loss takes x1, x2 [n, d] and target [n] but was given {x1.spec}, {x2.spec}, {target.spec}"
+        )
     eps = 1e-12
     cos = (x1 * x2).sum(-1) / ((x1.square().sum(-1) + eps) * (x2.square().sum(-1) + eps)).sqrt()
     rows = where(target == 1, 1 - cos, 0) + where(target == -1, _clamped(cos - margin), 0)
@@ -230,9 +232,15 @@ def _checked(reduction: str) -> str:
 
 @function(method=False)
 def triplet_margin_loss(
-    anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Any:
     """max(0, margin + |anchor - positive| - |anchor - negative|), by the p-norm of the last dimension."""
     from .neural import pairwise_distance
 
@@ -243,9 +251,14 @@ def triplet_margin_loss(
 
 @function(method=False)
 def triplet_margin_with_distance_loss(
-    anchor: Any, positive: Any, negative: Any, distance_function: Any = None, margin: float = 1.0, swap: bool = False,
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    distance_function: Any = None,
+    margin: float = 1.0,
+    swap: bool = False,
     reduction: str = "mean",
-) -> Any:  # fmt: skip
+) -> Any:
     """The same with any distance."""
     from .neural import pairwise_distance
 
@@ -430,7 +443,13 @@ def multilabel_soft_margin_loss(x: Any, target: Any, weight: Any = None, reducti
 
 @function(method=False)
 def ctc_loss(
-    log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
+    log_probs: Any,
+    targets: Any,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
 ) -> Any:
     """-log of the likelihood that a sequence, blanks and repetitions dropped, is the target.
 
@@ -443,11 +462,15 @@ def ctc_loss(
     if flat:
         log_probs = log_probs.unsqueeze(1)
     if log_probs.ndim != 3 or not 0 <= blank < log_probs.shape[2]:
-        raise ShapeError(f"ctc_loss takes log_probs[steps, n, classes] and blank below classes but was given {log_probs.spec}, blank={blank}")
+        raise ShapeError(
+            f"ctc_loss takes log_probs[steps, n, classes] and blank below classes but was given {log_probs.spec}, blank={blank}"
+        )
     steps, n, classes = log_probs.shape
     given = [as_tensor(v, device=log_probs.backend).reshape((-1,)) for v in (input_lengths, target_lengths)]
     if any(v.shape != (n,) for v in given):
-        raise ShapeError(f"ctc_loss takes {n} input_lengths and {n} target_lengths but was given {given[0].spec}, {given[1].spec}")
+        raise ShapeError(
+            f"ctc_loss takes {n} input_lengths and {n} target_lengths but was given {given[0].spec}, {given[1].spec}"
+        )
     long_in, long_out = given
     if targets.ndim == 1 and not flat:
         targets = _padded(targets, long_out)
@@ -463,7 +486,11 @@ def ctc_loss(
     skips = skips & (labels != blank)
     score = log_probs.gather(2, labels.unsqueeze(0).expand((steps, n, width))) if steps else None
     least = -math.inf
-    alpha = where(place < 2, score[0], least) if steps else where(place < 1, log_probs.sum() + labels.to(dtype=log_probs.dtype) * 0, least)
+    alpha = (
+        where(place < 2, score[0], least)
+        if steps
+        else where(place < 1, log_probs.sum() + labels.to(dtype=log_probs.dtype) * 0, least)
+    )
     for t in range(1, steps):
         parts = [alpha, _later(alpha, 1), where(skips, _later(alpha, 2), least)]
         moved = _stack(parts).logsumexp(0) + score[t]
@@ -517,5 +544,3 @@ def _padded(targets: Any, lengths: Any) -> Any:
     starts = lengths.cumsum(0) - lengths
     at = starts.unsqueeze(1) + _counting(most, targets)
     return targets.index_select(0, at.clamp(0, max(targets.shape[0] - 1, 0)).reshape((-1,))).reshape((len(sizes), most))
-
-

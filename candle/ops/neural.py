@@ -460,7 +460,9 @@ def _channels(weight: Any, x: Any) -> Any:
 
 def _group_shape(x: Spec, weight: Spec | None, bias: Spec | None, *, num_groups: int, eps: float) -> tuple[int, ...]:
     if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
-        raise ShapeError(f"group_norm takes [n, channels, ...] with channels divisible by num_groups {num_groups} but was given {x}")
+        raise ShapeError(
+            f"group_norm takes [n, channels, ...] with channels divisible by num_groups {num_groups} but was given {x}"
+        )
     for w in (weight, bias):
         if w is not None and w.shape != (x.shape[1],):
             raise ShapeError(f"group_norm's weight and bias have shape ({x.shape[1]},) but {w} was given")
@@ -503,9 +505,15 @@ def _pointwise(x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) 
 
 @function(method=False)
 def batch_norm(
-    x: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
-    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
-) -> Any:  # fmt: skip
+    x: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
     """Mean 0 and variance 1 per channel of ``[n, channels, ...]``, by this batch's statistics when training, else by the running ones.
 
     When training, the running statistics given are moved towards the batch's in place.  https://arxiv.org/abs/1502.03167
@@ -543,9 +551,15 @@ def _update(running_mean: Any, running_var: Any, rows: Any, momentum: float, n: 
 
 @function(method=False)
 def instance_norm(
-    x: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
-    use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
-) -> Any:  # fmt: skip
+    x: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
     """Mean 0 and variance 1 per channel of each element of ``[n, channels, ...]``.  https://arxiv.org/abs/1607.08022"""
     if not use_input_stats:
         return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
@@ -634,7 +648,9 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
 def _rope_shape(x: Spec, cos: Spec, sin: Spec) -> tuple[int, ...]:
     n, d = x.shape[-2:] if x.ndim > 1 else (0, 1)
     if d % 2 or cos.shape != sin.shape or cos.shape[-2:] not in ((n, d // 2), (1, d // 2)) or cos.ndim > x.ndim:
-        raise ShapeError(f"rope takes x[..., n, d] with d even and cos, sin [n, d/2] or [b, n, d/2] but was given {x}, {cos}, {sin}")
+        raise ShapeError(
+            f"rope takes x[..., n, d] with d even and cos, sin [n, d/2] or [b, n, d/2] but was given {x}, {cos}, {sin}"
+        )
     return x.shape
 
 
@@ -688,7 +704,12 @@ def rope_i(x: Any, cos: Any, sin: Any) -> Any:
 
 
 def _attention_shape(q: Spec, k: Spec, v: Spec, mask: Spec | None, alibi: Spec | None, **_: Any) -> tuple[int, ...]:
-    fits = q.ndim == k.ndim == v.ndim >= 3 and q.shape[-1] == k.shape[-1] and k.shape[-2] == v.shape[-2] and k.shape[-3] == v.shape[-3]
+    fits = (
+        q.ndim == k.ndim == v.ndim >= 3
+        and q.shape[-1] == k.shape[-1]
+        and k.shape[-2] == v.shape[-2]
+        and k.shape[-3] == v.shape[-3]
+    )
     if not fits or q.shape[:-3] != k.shape[:-3] or k.shape[:-3] != v.shape[:-3] or (k.shape[-3] and q.shape[-3] % k.shape[-3]):
         raise ShapeError(
             f"attention takes q[..., h, n, d], k[..., g, m, d] and v[..., g, m, e] with h a multiple of g but was given {q}, {k}, {v}"
@@ -742,7 +763,9 @@ def _distances(n: int, m: int, offset: int, like: Any) -> Any:
     return rows - arange(m, device=like.backend)
 
 
-def _weights(q: Any, k: Any, mask: Any, alibi: Any, scale: float, causal: bool, window: Any, softcap: Any, offset: int) -> tuple[Any, Any]:
+def _weights(
+    q: Any, k: Any, mask: Any, alibi: Any, scale: float, causal: bool, window: Any, softcap: Any, offset: int
+) -> tuple[Any, Any]:
     """What each key counts for each query, [..., h, n, m], and the scores before their cap."""
     n, m = q.shape[-2], k.shape[-2]
     raw = (_grouped(q * scale, k.shape[-3]) @ k.mT).reshape((*q.shape[:-1], m))
@@ -800,7 +823,17 @@ def _attention_vjp(g, y, q, k, v, mask, alibi, scale, causal, window, softcap, o
          vjp=_attention_vjp, method=False, ulps=64, special=False, terms=lambda q, k, *_, **__: k.shape[-1] * k.shape[-2])  # fmt: skip
 @single
 def attention(
-    q, k, v, mask, alibi, *, scale: float = None, causal: bool = False, window: int = None, softcap: float = None, offset: int = None
+    q,
+    k,
+    v,
+    mask,
+    alibi,
+    *,
+    scale: float = None,
+    causal: bool = False,
+    window: int = None,
+    softcap: float = None,
+    offset: int = None,
 ):
     """softmax(q k^T scale + mask) v, where h heads of q share g heads of k and v.  https://arxiv.org/abs/1706.03762
 
@@ -815,9 +848,15 @@ def attention(
 
 @function(method=False)
 def scaled_dot_product_attention(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, enable_gqa: bool = False,
-) -> Any:  # fmt: skip
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
     """PyTorch's form of ``attention``: heads are any batch dimensions, and causality counts from the first key."""
     if is_causal and attn_mask is not None:
         raise CandleError("scaled_dot_product_attention takes attn_mask or is_causal, not both")
@@ -845,7 +884,9 @@ def _fronts(*xs: Any) -> tuple[int, ...]:
     shape = broadcast_shapes(*[x.shape[:-2] for x in xs])
     if shape is None:
         given = ", ".join(str(x.spec) for x in xs)
-        raise ShapeError(f"query, key and value have the same batch dimensions but were given {given}; for grouped heads pass enable_gqa=True")
+        raise ShapeError(
+            f"query, key and value have the same batch dimensions but were given {given}; for grouped heads pass enable_gqa=True"
+        )
     return shape
 
 
@@ -888,7 +929,9 @@ def _channel_dropout(dims: int) -> Callable[..., Any]:
     def fn(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
         _probability(p, f"dropout{dims}d")
         if x.ndim not in (dims + 1, dims + 2):
-            raise ShapeError(f"dropout{dims}d takes [n, channels, {dims} sizes] or [channels, {dims} sizes] but was given {x.spec}")
+            raise ShapeError(
+                f"dropout{dims}d takes [n, channels, {dims} sizes] or [channels, {dims} sizes] but was given {x.spec}"
+            )
         y = _dropped(x, p, (*x.shape[: x.ndim - dims], *[1] * dims)) if training else x
         return x._assign(y, "dropout_") if inplace else y
 
@@ -925,8 +968,15 @@ def feature_alpha_dropout(x: Any, p: float = 0.5, training: bool = False, inplac
 @function(method=False)
 def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Any:
     """x1 weight[o] x2 + bias[o] for each o: x1 ``[..., i]``, x2 ``[..., j]``, weight ``[o, i, j]``."""
-    if weight.ndim != 3 or x1.shape[-1:] != weight.shape[1:2] or x2.shape[-1:] != weight.shape[2:] or x1.shape[:-1] != x2.shape[:-1]:
-        raise ShapeError(f"bilinear takes x1[..., i], x2[..., j], weight[o, i, j] but was given {x1.spec}, {x2.spec}, {weight.spec}")
+    if (
+        weight.ndim != 3
+        or x1.shape[-1:] != weight.shape[1:2]
+        or x2.shape[-1:] != weight.shape[2:]
+        or x1.shape[:-1] != x2.shape[:-1]
+    ):
+        raise ShapeError(
+            f"bilinear takes x1[..., i], x2[..., j], weight[o, i, j] but was given {x1.spec}, {x2.spec}, {weight.spec}"
+        )
     o, i, j = weight.shape
     products = x1.unsqueeze(-1) * x2.unsqueeze(-2)
     rows = math.prod(x1.shape[:-1])
@@ -936,4 +986,3 @@ def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> Any:
 
 for _short, _fn in {"swish": silu, "hard_sigmoid": hardsigmoid, "log_sigmoid": logsigmoid}.items():
     function(method=True, name=_short)(lambda x, _op=_fn: _op(x))
-
