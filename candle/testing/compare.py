@@ -1,0 +1,123 @@
+"""When two results agree: spec, dtype of the data, places of NaN and infinities, and values within a derived tolerance."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Sequence
+
+import numpy as np
+
+from .. import dtype as dt
+from ..op import Op, Spec
+
+_SIGNED_ZEROS = {"neg", "abs", "sqrt", "floor", "ceil", "trunc", "mul", "div", "copysign", "positive", "alias", "real", "imag"}
+_MOVES = {"movement"}
+_REDUCES = {"reduce", "linear", "conv", "pool", "linalg", "fft", "loss", "neural", "resize", "select"}
+
+
+def _largest(x: np.ndarray[Any, Any]) -> float:
+    """The largest finite magnitude."""
+    if not x.size or x.dtype.kind not in "fciuV":
+        return 0.0
+    with np.errstate(all="ignore"):
+        size = np.abs(x.astype(np.complex128 if x.dtype.kind == "c" else np.float64))
+    size = size[np.isfinite(size)]
+    return float(size.max()) if size.size else 0.0
+
+
+def terms_of(op: Op, specs: Sequence[Spec | None], attrs: dict[str, Any], out: Spec) -> int:
+    """How many terms each element of the result sums."""
+    if op.terms is not None:
+        return max(1, int(op.terms(*specs, **attrs)))
+    if op.group == "elementwise":
+        return 1
+    largest = max([s.size for s in specs if s is not None], default=1)
+    return max(1, largest // max(out.size, 1))
+
+
+def tolerance(
+    op: Op, specs: Sequence[Spec | None], attrs: dict[str, Any], out: Spec, want: np.ndarray[Any, Any], operands: Sequence[Any]
+) -> tuple[float, float]:
+    """How far an element may be off: a part of itself, and an amount."""
+    real = dt.real_of(out.dtype)
+    if real.kind != "f" or op.group in _MOVES:
+        return 0.0, 0.0
+    terms = terms_of(op, specs, attrs, out)
+    eps = float(dt.finfo(real).eps)
+    off = op.ulps * (4 if op.composite else 1)
+    largest = _largest(want)
+    for x in operands if terms > 1 or op.group in _REDUCES else ():
+        if x is not None and x.dtype.kind in "fcV":
+            largest = max(largest, _largest(x))
+    if op.group in ("linear", "conv") and terms > 1:
+        product = math.prod([max(_largest(x), 1e-300) for x in operands if x is not None])
+        largest = max(largest, min(product, largest * 1e6))
+    if real.itemsize == 2 and op.wide:
+        # computed in single precision and rounded once; a composite rounds after each of its steps
+        part = eps * (4 if op.composite else 1)
+        single = 2.0**-23 * off * math.sqrt(terms)
+        return part, (single + (8 * eps if op.composite else 0)) * largest + float(dt.finfo(real).smallest_subnormal)
+    part = eps * off * math.sqrt(terms)
+    amount = part * largest if terms > 1 or op.group in _REDUCES else part * min(1.0, largest)
+    return part, amount + float(dt.finfo(real).smallest_subnormal)
+
+
+def compared(got: Any, want: np.ndarray[Any, Any], part: float, amount: float, zeros: bool = False) -> str | None:
+    """What tells two arrays of one shape and dtype apart, or None."""
+    if got.shape != want.shape:
+        return f"the data's shape is {got.shape} but should be {want.shape}"
+    if got.dtype != want.dtype:
+        return f"the data's dtype is {got.dtype} but should be {want.dtype}"
+    if not want.size:
+        return None
+    if want.dtype.kind in "biu":
+        wrong = got != want
+        return _where(wrong, got, want) if wrong.any() else None
+    if want.dtype.kind == "V" or want.dtype.itemsize < 2 or want.dtype.kind not in "fc":
+        if want.dtype.itemsize == 1 and not np.any(np.asarray(got).view(np.uint8) != np.asarray(want).view(np.uint8)):
+            return None
+        if dt.as_dtype(want.dtype).kind == "s":
+            a, b = got.astype(np.float64), want.astype(np.float64)
+            wrong = (a != b) & ~(np.isnan(a) & np.isnan(b))
+            return _where(wrong, got, want) if wrong.any() else None
+    kind = np.complex128 if want.dtype.kind == "c" else np.float64
+    with np.errstate(all="ignore"):
+        a, b = got.astype(kind), want.astype(kind)
+        if (a == b).all() and not zeros:
+            return None
+        odd = np.isnan(a) != np.isnan(b)
+        if want.dtype.kind == "c":
+            odd &= ~(np.isfinite(a) != np.isfinite(b)) | np.isfinite(b)
+        if odd.any():
+            return "NaN where it should not be, or not where it should: " + _where(odd, got, want)
+        limit = part * np.abs(b) + amount
+        away = np.abs(a - b)
+        finite = np.isfinite(a) & np.isfinite(b)
+        wrong = finite & (away > limit)
+        if want.dtype.kind != "c":
+            top = float(dt.finfo(dt.as_dtype(want.dtype)).max)
+            edge = np.where(np.isfinite(a), a, np.sign(a) * top), np.where(np.isfinite(b), b, np.sign(b) * top)
+            wrong |= ~finite & ~np.isnan(b) & (a != b) & ~((np.abs(edge[0] - edge[1]) <= 4 * part * top) & (part > 0))
+        else:
+            wrong |= np.isfinite(a) != np.isfinite(b)
+        if wrong.any():
+            return _where(wrong, got, want)
+        if zeros and want.dtype.kind != "c":
+            signs = (a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))
+            if signs.any():
+                return "a zero has the wrong sign: " + _where(signs, got, want)
+    return None
+
+
+def _where(wrong: np.ndarray[Any, Any], got: np.ndarray[Any, Any], want: np.ndarray[Any, Any]) -> str:
+    at = tuple([int(i[0]) for i in np.nonzero(wrong)]) if wrong.ndim else ()
+    return f"{int(wrong.sum())} of {wrong.size} elements differ, the first at {at}: {got[at]!s} but should be {want[at]!s}"
+
+
+def differs(
+    op: Op, specs: Sequence[Spec | None], attrs: dict[str, Any], out: Spec, got: Any, want: Any, operands: Sequence[Any]
+) -> str | None:
+    """What tells a device's result from the reference's, or None."""
+    part, amount = tolerance(op, specs, attrs, out, want, operands)
+    exact = out.dtype.kind == "f" and (op.group in _MOVES or op.name in _SIGNED_ZEROS)
+    return compared(got, want, part, amount, zeros=exact)

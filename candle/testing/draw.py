@@ -1,0 +1,475 @@
+"""Drawing test operands: which shapes, dtypes, contents and layouts an op is tried with."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import random
+import zlib
+from functools import lru_cache
+from typing import Any, Callable, NamedTuple, Sequence
+
+import numpy as np
+
+from .. import dtype as dt
+from ..dtype import DType, as_dtype
+from ..op import Op
+
+SIZES = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 2049, 6, 5, 4097, 4, 0)
+"""Sizes at which kernels change their ways: vectors, blocks and their neighbours."""
+
+LAYOUTS = ("plain", "offset", "step", "transposed", "flipped", "narrowed", "expanded")
+_MOST = 1 << 20  # elements of one operand
+
+
+class Unsuitable(Exception):
+    """These choices give no valid operands; others are tried."""
+
+
+class Case(NamedTuple):
+    """One way to try an op: what its shapes, its contents and its layouts shall look like."""
+
+    number: int
+    flavour: str = "plain"
+    content: str = "normal"
+    size: int = 0  # of the long axis
+    kind: int = 0  # which of the op's dtypes
+    layouts: str = "mixed"  # how operands lie on the device: "plain", "mixed" or the name of one layout
+    mixed: bool = False  # operands of one letter in different dtypes
+    seed: int = 0
+    dtype: str = ""  # the dtype of the first operand, where its letter admits it
+    choices: tuple[int, ...] | None = None  # made by Hypothesis; without them they follow from the number
+
+    def __str__(self) -> str:
+        size = f" {self.size}" if self.size else ""
+        return f"case {self.number}: {self.flavour}{size}, {self.content}{', mixed dtypes' if self.mixed else ''}"
+
+
+@lru_cache(1 << 16)
+def _shuffled(key: str, n: int) -> tuple[int, ...]:
+    order = list(range(n))
+    random.Random(zlib.crc32(key.encode())).shuffle(order)
+    return tuple(order)
+
+
+class Draw:
+    """What an op's ``sample`` draws with.
+
+    Choices among few things are spread so that within as many cases as there are choices each is made once; the rest
+    is random, from the case's number.  ``choose(lo, hi)`` may replace that: Hypothesis's integers, so that it can shrink.
+    """
+
+    def __init__(self, op: Op, case: Case, contents: int = 0, choose: Callable[[int, int], int] | None = None) -> None:
+        if case.choices is not None and choose is None:
+            kept = iter(case.choices)
+            choose = lambda lo, hi: min(max(next(kept, lo), lo), hi)  # noqa: E731
+        self.op, self.case, self.contents, self.choose = op, case, contents, choose
+        self.asked = 0
+        self.arrays = 0
+        self.dtypes = 0
+        self.sizes = 0
+        self.spent = 1  # the largest axis so far: two long ones would be too many elements
+        self.sized = False  # whether a shape or a size was asked for: the op's operands follow the flavour
+        self.key = f"{op.name}/{case.seed}"
+        self.random = random.Random(zlib.crc32(f"{self.key}/{case.number}".encode()))
+        self.side = 2 + self._pick(3)
+        self.which = self._pick(3)
+
+    # -- choices
+
+    def _pick(self, n: int) -> int:
+        """One of n."""
+        self.asked += 1
+        if n <= 1:
+            return 0
+        if self.choose is not None:
+            return self.choose(0, n - 1)
+        if n > 40:
+            return self.random.randrange(n)
+        block, at = divmod(self.case.number, n)
+        return _shuffled(f"{self.key}/{self.asked}/{block}", n)[at]
+
+    def int(self, lo: int, hi: int) -> int:
+        """An integer from lo to hi, both included; often one of the two where there are many."""
+        if hi < lo:
+            raise Unsuitable(f"no integer from {lo} to {hi}")
+        if hi - lo < 40:
+            return lo + self._pick(hi - lo + 1)
+        edge = self._pick(4)
+        if self.choose is not None:
+            return self.choose(lo, hi)
+        return lo if edge == 0 else hi if edge == 1 else self.random.randint(lo, hi)
+
+    def bool(self) -> bool:
+        return bool(self._pick(2))
+
+    def one(self, choices: Sequence[Any]) -> Any:
+        """One of some things."""
+        return choices[self._pick(len(choices))]
+
+    def float(self, lo: float, hi: float) -> float:
+        return round(lo + (hi - lo) * self.int(0, 64) / 64, 6)
+
+    def dtype(self, types: Sequence[DType]) -> DType:
+        """One of some dtypes: the first that is asked for goes through them all."""
+        self.dtypes += 1
+        if self.case.dtype and (self.dtypes == 1 or self.case.dtype[:5] in ("float", "compl")):
+            wanted = [t for t in types if t.name == self.case.dtype]
+            if wanted:
+                return wanted[0]
+        if self.dtypes == 1:
+            return types[self.case.kind % len(types)]
+        return types[self._pick(len(types))]
+
+    # -- shapes
+
+    def size(self, lo: int = 1) -> int:
+        """The size of one axis."""
+        self.sized = True
+        self.sizes += 1
+        flavour = self.case.flavour
+        if flavour == "zero" and lo == 0:
+            return 0 if self._pick(2) else 1 + self._pick(3)
+        if flavour == "long" and (self.sizes - 1) % 3 == self.which and self.case.size >= lo and self._room(self.case.size):
+            return self.case.size
+        if flavour == "huge" and self.sizes == 1 and self._room(300):
+            return 300
+        if flavour in ("long", "huge"):
+            return max(lo, 1 + self._pick(4))
+        if flavour == "ones" and self._pick(2):
+            return max(lo, 1)
+        if flavour == "equal":
+            return max(lo, self.side)
+        if flavour == "odd":
+            return max(lo, (3, 5, 7, 11, 13)[self._pick(5)])
+        return max(lo, 1 + self._pick(5))
+
+    def shape(self, min_dims: int = 0, max_dims: int = 4) -> tuple[int, ...]:
+        """A shape of at least ``min_dims`` axes; more than ``max_dims`` of them come where rank is the point."""
+        self.sized = True
+        flavour = self.case.flavour
+        if flavour == "scalar":
+            n = min_dims
+        elif flavour == "high":
+            n = max(min_dims, 5 + self._pick(2)) if max_dims >= 3 else max_dims + self._pick(2)
+        elif flavour == "equal":
+            n = max(min_dims, min(3 + self._pick(2), max_dims))
+        elif flavour == "long":
+            n = max(min_dims, min(max_dims, 1 + self._pick(3)))
+        elif flavour == "huge":
+            n = max(min_dims, min(max_dims, 1 + self.case.number % 2))
+        elif flavour == "zero":
+            n = self.int(min(max(min_dims, 1), max_dims), max_dims)
+        else:
+            n = self.int(min_dims, max_dims)
+        return self._axes(n)
+
+    def _room(self, n: int) -> bool:
+        if self.spent * n > 1 << 18:
+            return False
+        self.spent *= max(n, 1)
+        return True
+
+    def _axes(self, n: int) -> tuple[int, ...]:
+        flavour = self.case.flavour
+        if n == 0:
+            return ()
+        if flavour == "zero":
+            sizes = [1 + self._pick(4) for _ in range(n)]
+            sizes[self._pick(n)] = 0
+            return tuple(sizes)
+        if flavour == "ones":
+            sizes = [1 if self._pick(2) else 2 + self._pick(4) for _ in range(n)]
+            sizes[self._pick(n)] = 1
+            return tuple(sizes)
+        if flavour == "equal":
+            sizes = [self.side] * n
+            if n > 2 and self._pick(3) == 0:
+                sizes[self._pick(n)] = 1
+            return tuple(sizes)
+        if flavour == "odd":
+            return tuple([((3, 5, 7, 11, 13) if n < 4 else (3, 5, 7))[self._pick(5 if n < 4 else 3)] for _ in range(n)])
+        if flavour == "high":
+            return tuple([1 + self._pick(3) for _ in range(n)])
+        if flavour == "long":
+            sizes = [1 + self._pick(3) for _ in range(n)]
+            at = self._pick(n)
+            if self._room(self.case.size):
+                sizes[at] = self.case.size
+            return tuple(sizes)
+        if flavour == "huge":
+            at = self._pick(n) if self._room(66_001) else -1
+            return tuple([66_001 if i == at else 1 + self._pick(2) for i in range(n)])
+        return tuple([1 + self._pick(5) for _ in range(n)])
+
+    def shapes(self, trailing: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
+        """One shape for each operand: axes that broadcast, then the named ones."""
+        named: dict[str, int] = {}
+        ends = []
+        for names in trailing:
+            ends.append(tuple([int(a) if a.isdigit() else named.setdefault(a, self.size(0)) if a not in named else named[a] for a in names]))
+        deepest = max([len(e) for e in ends], default=0)
+        front = self.shape(0, max(0, 4 - deepest)) if deepest == 0 or self.case.flavour not in ("long", "huge") else self._lead()
+        found = []
+        some = len(trailing) > 1
+        often = 2 if self.case.flavour == "ones" else 4
+        for end in ends:
+            own = list(front)
+            if some and own and self._pick(often) == 0:
+                own = own[self._pick(len(own) + 1) :]
+            if some and self._pick(often) == 0:
+                own = [1 if self._pick(2) else n for n in own]
+            found.append((*own, *end))
+        return found
+
+    def _lead(self) -> tuple[int, ...]:
+        """Axes before named ones, where those are long."""
+        return tuple([1 + self._pick(3) for _ in range(self._pick(3))])
+
+    def dim(self, shape: Sequence[int]) -> int:
+        """A dimension, from the front or from the back."""
+        n = max(len(shape), 1)
+        return self._pick(2 * n) - n
+
+    def dims(self, shape: Sequence[int]) -> Any:
+        """None, one dimension, or some in any order."""
+        n = len(shape)
+        kind = self._pick(4)
+        if n == 0 or kind == 0:
+            return None
+        if kind == 1:
+            return self.dim(shape)
+        chosen = [i for i in range(n) if self._pick(2)] or [self._pick(n)]
+        self.random.shuffle(chosen)
+        return tuple([i - n if self._pick(3) == 0 else i for i in chosen])
+
+    def permutation(self, n: int) -> tuple[int, ...]:
+        order = list(range(n))
+        for i in range(n - 1, 0, -1):
+            j = self._pick(i + 1)
+            order[i], order[j] = order[j], order[i]
+        return tuple(order)
+
+    # -- contents
+
+    def _rng(self) -> np.random.Generator:
+        self.arrays += 1
+        return np.random.default_rng([zlib.crc32(self.key.encode()), self.case.number, self.contents, self.arrays])
+
+    def array(self, shape: Sequence[int], dtype: Any, domain: tuple[float, float] | None = None) -> np.ndarray[Any, Any]:
+        """An array with contents of the case's kind, within the domain (by default the op's)."""
+        dtype = as_dtype(dtype)
+        shape = tuple(shape)
+        if math.prod(shape) > _MOST:
+            raise Unsuitable(f"{shape} is too large")
+        return contents(self._rng(), shape, dtype, self.case, domain, self.op)
+
+    def ids(self, shape: Sequence[int], n: int, dtype: Any = None, negative: bool = False) -> np.ndarray[Any, Any]:
+        """Indices below n: spread, repeated, all the last one, sorted, or (where admitted) counted from the end."""
+        shape = tuple(shape)
+        if n <= 0 and math.prod(shape):
+            raise Unsuitable("there is nothing to index")
+        if dtype is None:
+            types = [t for t in self.op.types.get("I", ()) if t.kind in "iu"] or [dt.int64]
+            dtype = types[self.case.number % len(types)]
+            if dt.iinfo(dtype).max < n:
+                dtype = dt.int64 if dt.int64 in types else types[-1]
+        rng = self._rng()
+        if math.prod(shape) == 0:
+            return np.zeros(shape, as_dtype(dtype).numpy)
+        how = self._pick(5)
+        found = rng.integers(0, n, shape)
+        if how == 1:
+            found = np.full(shape, n - 1)
+        elif how == 2:
+            found = np.sort(found.reshape(-1)).reshape(shape)
+        elif how == 3:
+            found = found // 2 + n - 1 - (n - 1) // 2
+        if negative and as_dtype(dtype).kind == "i":
+            found = np.where(rng.integers(0, 2, shape) == 1, found - n, found)
+        return found.astype(as_dtype(dtype).numpy)
+
+
+_WHOLE = (-4.0, 4.0)
+
+
+def contents(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: DType, case: Case, domain: tuple[float, float] | None, op: Op
+) -> np.ndarray[Any, Any]:
+    """Elements of the case's kind."""
+    bounded = domain is not None or op.domain != _WHOLE
+    lo, hi = domain or op.domain
+    kind = case.content
+    if dtype.kind == "b":
+        share = (0.5, 0.5, 0.9, 0.1, 0.0, 1.0)[int(rng.integers(6))]
+        return rng.random(shape) < share
+    if dtype.kind == "c":
+        part = dt.real_of(dtype)
+        x = np.empty(shape, dtype.numpy)
+        x.real = contents(rng, shape, part, case, domain, op)
+        x.imag = contents(rng, shape, part, case, domain, op)
+        return x
+    if dtype.kind in "iu":
+        limits = dt.iinfo(dtype)
+        low, high = max(math.ceil(lo), limits.min), min(math.floor(hi), limits.max)
+        x = rng.integers(low, high + 1, shape, dtype.numpy if kind != "ties" else np.int64) if high >= low else np.zeros(shape)
+        if kind == "ties":
+            x = np.clip(x, low, min(high, low + 2))
+        x = x.astype(dtype.numpy)
+        if kind in ("special", "large") and not bounded and x.size:
+            wide = rng.integers(limits.min, limits.max, shape, dtype.numpy, endpoint=True)
+            ends = np.array([limits.min, limits.max, limits.max - 1, limits.max // 2 + 1, 0, 1], dtype.numpy)
+            extreme = ends[rng.integers(0, len(ends), shape)]
+            x = np.where(rng.random(shape) < 0.4, wide, np.where(rng.random(shape) < 0.4, extreme, x))
+        return x
+    if dtype.kind == "s" and "float" not in dtype.name:
+        limits = dt.iinfo(dtype)
+        return rng.integers(limits.min, limits.max, shape, np.int64, endpoint=True).astype(dtype.numpy)
+    x = rng.random(shape) * (hi - lo) + lo
+    if dtype.kind == "s":
+        with np.errstate(all="ignore"):
+            return np.abs(x).astype(np.float32).astype(dtype.numpy) if "e8m0" in dtype.name else x.astype(np.float32).astype(dtype.numpy)
+    limits = dt.finfo(dtype)
+    if kind == "ties":
+        steps = rng.integers(0, 3, shape)
+        base = math.ceil(lo) if not (lo <= 0 <= hi) else -1 if lo <= -1 else 0
+        x = np.clip(base + steps, lo, hi).astype(np.float64)
+    elif kind == "large" and not bounded:
+        scale = float({2: 400.0, 4: 1e9, 8: 1e60}[dtype.itemsize]) if dtype is not dt.bfloat16 else 1e9
+        x = x * scale if rng.random() < 0.5 else x * 100.0
+    elif kind == "tiny" and not bounded:
+        x = x * 1e-3
+    x = x.astype(dtype.numpy)
+    if kind == "special" and x.size:
+        top, small = float(limits.max), float(limits.smallest_normal)
+        if op.special:
+            pool = [np.inf, -np.inf, 0.0, -0.0, top, -top, small, -small / 4, float(limits.eps), 1.0, -1.0, 0.5, 1.5]
+            if rng.random() < 0.6:
+                pool += [np.nan] * 4
+            if bounded and domain is not None:
+                pool = [np.nan, np.inf, -np.inf] if math.isinf(top * 2) else pool
+                pool = [v for v in pool if v != v or math.isinf(v)] + [lo, hi]
+        else:
+            pool = [v for v in (0.0, -0.0, 1.0, -1.0, small, -small, lo, hi) if lo <= v <= hi] or [lo, hi]
+        with np.errstate(all="ignore"):
+            picked = np.array(pool, np.float64).astype(dtype.numpy)[rng.integers(0, len(pool), shape)]
+        x = np.where(rng.random(shape) < 0.3, picked, x)
+    return x
+
+
+# -- operands of an op -----------------------------------------------------------------------------
+
+_KEEP = {"assume_unique", "stable", "sorted"}  # promises about the operands, or an order that is nobody's
+
+
+def sample(op: Op, d: Draw) -> tuple[list[Any], dict[str, Any]]:
+    """Operands (arrays, None for one left out) and attributes for a call of the op."""
+    if op.sample is not None:
+        arrays, attrs = op.sample(d)
+        arrays = [x if x is None else np.asarray(x) for x in arrays]
+        attrs = dict(attrs)
+    else:
+        arrays, attrs = _from_signature(op, d), {}
+    _more_attributes(op, d, attrs)
+    if d.case.mixed:
+        _mix(op, d, arrays)
+    return list(arrays), attrs
+
+
+def _from_signature(op: Op, d: Draw) -> list[Any]:
+    inputs = list(op.inputs)
+    if op.variadic:
+        inputs = inputs[:-1] + [inputs[-1]] * d.int(1, 3)
+    letters: dict[str, DType] = {}
+    for i in inputs:
+        if i.letter not in letters:
+            types = op.types.get(i.letter)
+            letters[i.letter] = d.dtype(types) if types else as_dtype(i.letter)
+    shapes = d.shapes([i.dims or () for i in inputs])
+    return [None if i.optional and not d.bool() else d.array(s, letters[i.letter]) for i, s in zip(inputs, shapes)]
+
+
+def _more_attributes(op: Op, d: Draw, attrs: dict[str, Any]) -> None:
+    """Attributes that the sample leaves at their defaults take other values now and then."""
+    for name, default in op.attrs.items():
+        if name in attrs or name in _KEEP:
+            continue
+        note = op._annotations.get(name, "Any")
+        if default is inspect.Parameter.empty:
+            if note in ("float", "int"):
+                attrs[name] = d.float(-2, 2) if note == "float" else d.int(0, 3)
+            elif note == "bool":
+                attrs[name] = d.bool()
+            continue
+        if note == "bool" and default is not None:
+            if op.sample is None or d.bool():
+                attrs[name] = d.bool()
+        elif note == "float" and isinstance(default, (int, float)) and math.isfinite(default) and d._pick(3) == 0:
+            attrs[name] = default * d.one([0.5, 2.0, 3.0]) if default else d.one([0.25, 1.5])
+        elif note == "float" and default is None and d._pick(3) == 0:
+            attrs[name] = d.one([0.25, 1.5])
+        elif name == "approximate" and d.bool():
+            attrs[name] = "tanh"
+
+
+def _mix(op: Op, d: Draw, arrays: list[Any]) -> None:
+    """Give an operand another dtype than the one before it of the same letter."""
+    inputs = list(op.inputs) + [op.inputs[-1]] * max(0, len(arrays) - len(op.inputs)) if op.inputs else []
+    seen: set[str] = set()
+    for at, (i, x) in enumerate(zip(inputs, arrays)):
+        if x is None:
+            continue
+        types = [t for t in op.types.get(i.letter, ()) if t.kind in "biufc"]
+        if i.letter in seen and len(types) > 1:
+            other = types[d._pick(len(types))]
+            with np.errstate(all="ignore"):
+                real = x.real if x.dtype.kind == "c" and other.kind != "c" else x
+                arrays[at] = np.abs(real).astype(other.numpy) if other.kind == "u" else real.astype(other.numpy)
+        seen.add(i.letter)
+
+
+# -- the cases of an op ----------------------------------------------------------------------------
+
+_FIRST = (
+    ("plain", "normal"), ("plain", "ties"), ("odd", "normal"), ("zero", "normal"), ("ones", "normal"), ("equal", "normal"),
+    ("plain", "special"), ("high", "normal"), ("scalar", "normal"), ("plain", "tiny"), ("plain", "large"), ("zero", "normal"),
+    ("equal", "ties"), ("odd", "ties"), ("ones", "ties"), ("high", "normal"), ("zero", "normal"), ("plain", "normal"),
+    ("equal", "normal"), ("ones", "normal"), ("odd", "normal"), ("plain", "special"), ("odd", "special"), ("scalar", "special"),
+)  # fmt: skip
+_SHAPES = ("plain", "odd", "equal", "ones", "high", "zero")
+
+
+def count_of_dtypes(op: Op) -> int:
+    """How many cases it takes to see all dtypes of the op."""
+    return max([len(t) for t in op.types.values()], default=1)
+
+
+def cases(op: Op, examples: int = 24, seed: int = 0) -> list[Case]:
+    """The cases an op is tried with: every flavour, dtype, content and size in its turn, then some at random."""
+    found: list[Case] = []
+
+    def add(**fields: Any) -> None:
+        found.append(Case(len(found), seed=seed, **fields))
+
+    n = count_of_dtypes(op)
+    floats = [i for t in op.types.values() if len(t) == n for i, d in enumerate(t) if d.kind in "fc"] or list(range(n))
+    wide = [i for t in op.types.values() if len(t) == n for i, d in enumerate(t) if d in (dt.float32, dt.float64)] or floats
+    for at, (flavour, content) in enumerate(_FIRST):
+        add(flavour=flavour, content=content, kind=wide[at % len(wide)])
+    turn = _shuffled(f"{op.name}/dtypes", n)
+    for content in ("normal", "special", "ties"):
+        for at, kind in enumerate(turn):
+            add(flavour=_SHAPES[(at + len(content)) % len(_SHAPES)], content=content, kind=kind)
+    for at, size in enumerate(SIZES):
+        add(flavour="long", content=("normal", "ties", "normal", "special")[at % 4], size=size, kind=turn[at % n] if at % 2 else wide[at // 2 % len(wide)])
+    for at, content in enumerate(("normal", "ties", "normal")):
+        add(flavour="huge", content=content, kind=wide[at % len(wide)] if at < 2 else turn[0])
+    if any(sum(i.letter == j.letter for j in op.inputs) > 1 or op.variadic for i in op.inputs):
+        for _ in range(4):
+            add(flavour="plain", content="normal", kind=turn[len(found) % n], mixed=True)
+    for at in range(examples):
+        flavour = ("plain", "odd", "equal", "plain", "high", "ones", "long", "zero")[at % 8]
+        content = ("normal", "ties", "normal", "special", "normal", "tiny", "large")[at % 7]
+        size = SIZES[at * 7 % len(SIZES)] if flavour == "long" else 0
+        add(flavour=flavour, content=content, size=size, kind=turn[at * 5 % n] if at % 2 else wide[at // 2 % len(wide)])
+    return found

@@ -1,0 +1,275 @@
+"""The suite's own test: seeded bugs, one at a time, and which check finds each."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+from ..backend import Backend, Reference, reference_kernel
+from ..errors import CandleError
+from ..op import OPS, Op
+from ..tensor import Tensor, no_grad
+from .checks import Subject, check_compiled, check_gradients, check_ops, differentiable, gradient_cases, reference
+from .draw import Case, Unsuitable, cases
+
+
+class Seeded(Backend):
+    """The reference with some of its kernels exchanged."""
+
+    name = "seeded"
+
+    def __init__(self, kernels: Mapping[str, Any]) -> None:
+        self.kernels = kernels
+
+    def put(self, array: Any) -> Any:
+        return reference().put(array)
+
+    def get(self, data: Any) -> Any:
+        return data
+
+
+def composite_kernel(op: Op) -> Callable[..., Any]:
+    """A composite as one kernel: its expansion, run on the reference."""
+
+    def kernel(out: Any, *datas: Any, **attrs: Any) -> Any:
+        from ..dtype import as_dtype
+        from ..op import Spec
+
+        base = reference()
+        xs = [None if x is None else Tensor(base.put(x), Spec(x.shape, as_dtype(x.dtype)), base) for x in datas]
+        with no_grad():
+            made = op.fn(*xs, **attrs)
+        return tuple([m.value for m in made]) if op.multiple else made.value
+
+    kernel.__name__ = op.name
+    return kernel
+
+
+def table() -> dict[str, Any]:
+    """A kernel for every op: what a seeded bug is given."""
+    return {op.name: composite_kernel(op) if op.composite else reference_kernel(op) for op in OPS.values()}
+
+
+# -- reading bugs ----------------------------------------------------------------------------------
+
+
+def load(path: Any) -> list[tuple[str, Any]]:
+    """The bugs of a file: its list or dict ``BUGS``, or else its public functions."""
+    path = Path(path)
+    if not path.is_file():
+        raise CandleError(f"there is no file {path}; --bugs takes a Python file whose functions seed one bug each")
+    name = f"_seeded_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise CandleError(f"{path} cannot be imported as Python; --bugs takes a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    listed = next((getattr(module, n) for n in ("BUGS", "bugs", "ALL") if isinstance(getattr(module, n, None), (list, tuple, dict))), None)
+    if isinstance(listed, dict):
+        return [(str(k), v) for k, v in listed.items()]
+    if listed is not None:
+        return [_titled(b, n) for n, b in enumerate(listed)]
+    found = []
+    for key, value in vars(module).items():
+        if key.startswith("_") or not callable(value) or inspect.isclass(value) or inspect.ismodule(value):
+            continue
+        if isinstance(value, Op):
+            if OPS.get(value.name) is not value:
+                found.append((key, value))
+        elif _own(value, name) and _takes_one(value):
+            found.append((key, value))
+    if not found:
+        raise CandleError(f"{path} defines no public function; a seeded bug is a function of a table of kernels")
+    return found
+
+
+def _titled(bug: Any, at: int) -> tuple[str, Any]:
+    if isinstance(bug, (tuple, list)) and len(bug) == 2 and isinstance(bug[0], str):
+        return bug[0], bug[1]
+    return getattr(bug, "__name__", None) or getattr(bug, "name", None) or f"bug {at}", bug
+
+
+def _own(value: Any, module: str) -> bool:
+    """Whether a function was made in that file, decorated or not."""
+    if getattr(value, "__module__", module) == module or getattr(inspect.unwrap(value), "__module__", None) == module:
+        return True
+    return getattr(getattr(value, "func", None), "__module__", None) == module
+
+
+def _takes_one(value: Any) -> bool:
+    """Whether it can be called with the table of kernels alone; helpers that make bugs cannot, or say no kernels."""
+    try:
+        signature = inspect.signature(value)
+        signature.bind({})
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+class Bug:
+    """What a seeded bug makes of the table: a backend, and the ops that are not as they were."""
+
+    def __init__(self, name: str, bug: Any) -> None:
+        self.name = name
+        whole = table()
+        given = dict(whole)
+        made = bug(given) if callable(bug) and not isinstance(bug, Op) else bug
+        self.ops: dict[str, Op] = {}
+        kernels: Mapping[str, Any] = given
+        for part in self._parts(made):
+            if isinstance(part, Op):
+                self.ops[part.name] = part
+            elif isinstance(part, Mapping):
+                if part and all(isinstance(v, Op) for v in part.values()):
+                    self.ops.update({v.name: v for v in part.values()})
+                else:
+                    kernels = part if len(part) > len(whole) // 2 else {**given, **part}
+        self.changed = [k for k in kernels if k in OPS and kernels[k] is not whole[k]]
+        lost = [k for k in whole if k not in kernels]
+        self.kernels = {k: v for k, v in kernels.items() if k in OPS and (not OPS[k].composite or k in self.changed)}
+        for name_, op in self.ops.items():
+            if op.fn is not OPS[name_].fn and name_ not in self.changed and not op.composite:
+                self.kernels[name_] = reference_kernel(op)
+        self.changed += [k for k in self.ops if k not in self.changed] + lost
+
+    @staticmethod
+    def _parts(made: Any) -> Iterator[Any]:
+        if isinstance(made, (Op, Mapping)):
+            yield made
+        elif isinstance(made, Iterable) and not isinstance(made, str):
+            values = list(made)
+            if len(values) == 2 and isinstance(values[0], str) and callable(values[1]) and not isinstance(values[1], Op):
+                yield {values[0]: values[1]}
+            else:
+                for part in values:
+                    yield from Bug._parts(part)
+
+    def subject(self, name: str) -> Subject:
+        return Subject(self.ops.get(name, OPS[name]), OPS[name], Seeded(dict(self.kernels)))
+
+
+# -- running ---------------------------------------------------------------------------------------
+
+_users: dict[str, list[str]] = {}
+
+
+def users(name: str) -> list[str]:
+    """The composites whose expansion uses an op."""
+    if not _users:
+        for op in OPS.values():
+            if op.composite:
+                seen: set[str] = set()
+                for case in cases(op, 0)[:3]:
+                    _record(op, case, seen)
+                for used in seen:
+                    _users.setdefault(used, []).append(op.name)
+        _users.setdefault("", [])
+    return _users.get(name, [])
+
+
+class _Recorder(Reference):
+    seen: set[str]
+
+    def kernel(self, op: Op, out: Any, specs: Any, attrs: Any) -> Any:
+        self.seen.add(op.name)
+        return super().kernel(op, out, specs, attrs)
+
+
+def _record(op: Op, case: Case, seen: set[str]) -> None:
+    import contextlib
+
+    from .checks import call, draw
+    from .place import put
+
+    backend = _Recorder()
+    backend.seen = seen
+    with contextlib.suppress(Exception), no_grad():
+        x = draw(op, case)
+        call(op, [v if v is None else put(backend, v) for v in x.arrays], x.attrs, backend)
+
+
+def _plan(bug: Bug, examples: int, seed: int) -> Iterator[tuple[str, str, Callable[..., str | None], list[Case]]]:
+    """Which checks a bug is given to, the likeliest first."""
+    for name in bug.changed:
+        op = OPS[name]
+        graded = differentiable(op)
+        if graded and name in bug.ops:
+            yield name, "gradients", check_gradients, gradient_cases(op, examples, seed)
+        yield name, "ops", check_ops, cases(op, examples, seed)
+        if graded and name not in bug.ops:
+            yield name, "gradients", check_gradients, gradient_cases(op, examples, seed)
+        yield name, "compiled", check_compiled, cases(op, examples, seed)[:30:2]
+    for name in bug.changed:
+        if name in bug.ops:
+            continue
+        for user in users(name):
+            yield user, "ops", check_ops, cases(OPS[user], examples, seed)
+
+
+def kill(name: str, bug: Any, examples: int = 24, seed: int = 0, seconds: float = 40.0) -> tuple[str | None, float]:
+    """What found the bug, or None; and how many seconds it took."""
+    began = time.perf_counter()
+    try:
+        seeded = Bug(name, bug)
+    except Exception as e:
+        raise CandleError(
+            f"the seeded bug {name} could not be made: {type(e).__name__}: {e}; it is a function that takes a table of kernels and "
+            f"returns it with one broken, or returns an op with one broken gradient"
+        ) from e
+    if not seeded.changed:
+        return None, time.perf_counter() - began
+    for op, level, check, listed in _plan(seeded, examples, seed):
+        subject = seeded.subject(op)
+        for case in listed:
+            try:
+                fault = check(subject, case)
+            except Unsuitable:
+                continue
+            except Exception as e:
+                fault = f"{type(e).__name__}: {e}"
+            if fault:
+                return f"{op} {level} {case}: {fault.splitlines()[0]}", time.perf_counter() - began
+            if time.perf_counter() - began > seconds:
+                return None, time.perf_counter() - began
+    return None, time.perf_counter() - began
+
+
+def kill_rate(bugs: Any = None, examples: int | None = None, seed: int = 0, only: Any = None) -> dict[str, Any]:
+    """Seed each bug in turn and see whether the suite finds it.
+
+    ``bugs`` is a file, or several, of bugs to seed beside candle's own; ``only`` such files instead of them.
+    """
+    seeded: list[tuple[str, Any]] = []
+    if only is None:
+        from ..seeded_bugs import BUGS
+
+        seeded = [_titled(b, n) for n, b in enumerate(BUGS)]
+    more = only if only is not None else bugs
+    for path in [more] if isinstance(more, (str, Path)) else more or []:
+        seeded += load(path)
+    kills: dict[str, str] = {}
+    survivors: list[str] = []
+    slow: dict[str, float] = {}
+    began = time.perf_counter()
+    for name, bug in seeded:
+        title = name if name not in kills and name not in survivors else f"{name} ({len(kills) + len(survivors)})"
+        found, took = kill(name, bug, 24 if examples is None else examples, seed)
+        slow[title] = round(took, 2)
+        if found is None:
+            survivors.append(title)
+        else:
+            kills[title] = found
+    return {
+        "seeded": len(seeded), "killed": len(kills), "survivors": survivors, "kills": kills,
+        "seconds": round(time.perf_counter() - began, 1), "slowest": dict(sorted(slow.items(), key=lambda kv: -kv[1])[:5]),
+    }  # fmt: skip
