@@ -125,7 +125,7 @@ BUGS.append(unfold_is_differentiated_like_a_reshape)
 
 
 @breaks("cumsum")
-def cumsum_runs_the_wrong_way(good, g, y, x, *, dim):
+def cumsum_runs_the_wrong_way(good, g, y, x, *, dim, dtype):
     return g.cumsum(dim)
 
 
@@ -137,7 +137,7 @@ def layer_norm_forgets_the_batch_of_its_weight(good, g, y, x, w, b, **a):
 
 @breaks("sqrt")
 def sqrt_at_zero(good, g, y, x):
-    return good(g, y, x + (x == 0).to(dtype=x.dtype))
+    return good(g, y + (y == 0).to(dtype=y.dtype), x)
 
 
 @breaks("abs")
@@ -146,9 +146,9 @@ def abs_at_zero(good, g, y, x):
 
 
 @breaks("prod")
-def prod_divides_by_zero(good, g, y, x, *, dim, keepdim):
+def prod_divides_by_zero(good, g, y, x, *, dim, keepdim, dtype):
     shape = [1 if i in dim else n for i, n in enumerate(x.shape)]
-    return (g * y).reshape(shape) / x if x.dtype.kind == "f" else good(g, y, x, dim=dim, keepdim=keepdim)
+    return (g * y).reshape(shape) / x if x.dtype.kind == "f" else good(g, y, x, dim=dim, keepdim=keepdim, dtype=dtype)
 
 
 @breaks("where", 2)

@@ -18,6 +18,7 @@ from ..op import Op
 SIZES = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 2049, 6, 5, 4097, 4, 0)
 """Sizes at which kernels change their ways: vectors, blocks and their neighbours."""
 
+LONG = ("long", "row", "column", "line")
 LAYOUTS = ("plain", "offset", "step", "transposed", "flipped", "narrowed", "expanded")
 _MOST = 1 << 20  # elements of one operand
 
@@ -34,7 +35,7 @@ class Case(NamedTuple):
     content: str = "normal"
     size: int = 0  # of the long axis
     kind: int = 0  # which of the op's dtypes
-    layouts: str = "mixed"  # how operands lie on the device: "plain", "mixed" or the name of one layout
+    layouts: str = "mixed"  # how operands lie on the device: "plain", "mixed", one layout's name, or that and which operand
     mixed: bool = False  # operands of one letter in different dtypes
     seed: int = 0
     dtype: str = ""  # the dtype of the first operand, where its letter admits it
@@ -130,11 +131,11 @@ class Draw:
         flavour = self.case.flavour
         if flavour == "zero" and lo == 0:
             return 0 if self._pick(2) else 1 + self._pick(3)
-        if flavour == "long" and (self.sizes - 1) % 3 == self.which and self.case.size >= lo and self._room(self.case.size):
+        if flavour in LONG and (self.sizes - 1) % 3 == self.which and self.case.size >= lo and self._room(self.case.size):
             return self.case.size
         if flavour == "huge" and self.sizes == 1 and self._room(300):
             return 300
-        if flavour in ("long", "huge"):
+        if flavour in LONG or flavour == "huge":
             return max(lo, 1 + self._pick(4))
         if flavour == "ones" and self._pick(2):
             return max(lo, 1)
@@ -156,8 +157,14 @@ class Draw:
             n = max(min_dims, min(3 + self._pick(2), max_dims))
         elif flavour == "long":
             n = max(min_dims, min(max_dims, 1 + self._pick(3)))
+        elif flavour == "row":
+            n = max(min_dims, min(max_dims, 2))
+        elif flavour == "column":
+            n = max(min_dims, min(max_dims, 2 + self._pick(2)))
+        elif flavour == "line":
+            n = max(min_dims, 1)
         elif flavour == "huge":
-            n = max(min_dims, min(max_dims, 1 + self.case.number % 2))
+            n = max(min_dims, min(max_dims, (1, 2, 2, 3)[self.case.size % 4]))
         elif flavour == "zero":
             n = self.int(min(max(min_dims, 1), max_dims), max_dims)
         else:
@@ -191,15 +198,17 @@ class Draw:
             return tuple([((3, 5, 7, 11, 13) if n < 4 else (3, 5, 7))[self._pick(5 if n < 4 else 3)] for _ in range(n)])
         if flavour == "high":
             return tuple([1 + self._pick(3) for _ in range(n)])
-        if flavour == "long":
+        if flavour in LONG:
             sizes = [1 + self._pick(3) for _ in range(n)]
-            at = self._pick(n)
+            at = {"row": n - 1, "column": 0, "line": n - 1}.get(flavour, self._pick(n))
+            if flavour == "line":
+                sizes = [1] * n
             if self._room(self.case.size):
                 sizes[at] = self.case.size
             return tuple(sizes)
         if flavour == "huge":
-            at = self._pick(n) if self._room(66_001) else -1
-            return tuple([66_001 if i == at else 1 + self._pick(2) for i in range(n)])
+            at = (0 if self.case.size % 4 == 1 else n - 1) if self._room(66_001) else -1
+            return tuple([66_001 if i == at else 2 + self._pick(2) if n < 3 else 1 + self._pick(2) for i in range(n)])
         return tuple([1 + self._pick(5) for _ in range(n)])
 
     def shapes(self, trailing: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
@@ -209,7 +218,8 @@ class Draw:
         for names in trailing:
             ends.append(tuple([int(a) if a.isdigit() else named.setdefault(a, self.size(0)) if a not in named else named[a] for a in names]))
         deepest = max([len(e) for e in ends], default=0)
-        front = self.shape(0, max(0, 4 - deepest)) if deepest == 0 or self.case.flavour not in ("long", "huge") else self._lead()
+        short = deepest and (self.case.flavour in (*LONG, "huge") or (self.case.flavour == "zero" and self._pick(3) < 2))
+        front = self._lead() if short else self.shape(0, max(0, 4 - deepest))
         found = []
         some = len(trailing) > 1
         often = 2 if self.case.flavour == "ones" else 4
@@ -291,6 +301,7 @@ class Draw:
 
 
 _WHOLE = (-4.0, 4.0)
+_PICKS = {"amax", "amin", "argmax", "argmin", "sort", "argsort", "msort", "topk", "cummax", "cummin", "max_pool", "searchsorted", "any", "all"}
 
 
 def contents(
@@ -339,9 +350,13 @@ def contents(
         x = x * scale if rng.random() < 0.5 else x * 100.0
     elif kind == "tiny" and not bounded:
         x = x * 1e-3
+    elif kind == "positive":
+        x = np.abs(x)
     x = x.astype(dtype.numpy)
     if kind == "special" and x.size:
         top, small = float(limits.max), float(limits.smallest_normal)
+        if op.group not in ("elementwise", "movement", "select") and op.name not in _PICKS:
+            top **= 0.4  # where numbers are multiplied and added, whether they overflow is a matter of order
         if op.special:
             pool = [np.inf, -np.inf, 0.0, -0.0, top, -top, small, -small / 4, float(limits.eps), 1.0, -1.0, 0.5, 1.5]
             if rng.random() < 0.6:
@@ -435,8 +450,9 @@ _FIRST = (
     ("plain", "special"), ("high", "normal"), ("scalar", "normal"), ("plain", "tiny"), ("plain", "large"), ("zero", "normal"),
     ("equal", "ties"), ("odd", "ties"), ("ones", "ties"), ("high", "normal"), ("zero", "normal"), ("plain", "normal"),
     ("equal", "normal"), ("ones", "normal"), ("odd", "normal"), ("plain", "special"), ("odd", "special"), ("scalar", "special"),
+    ("zero", "ties"), ("high", "ties"), ("zero", "normal"), ("equal", "normal"), ("scalar", "ties"), ("high", "special"),
 )  # fmt: skip
-_SHAPES = ("plain", "odd", "equal", "ones", "high", "zero")
+_SHAPES = ("plain", "odd", "equal", "ones", "high", "zero", "plain")
 
 
 def count_of_dtypes(op: Op) -> int:
@@ -445,31 +461,52 @@ def count_of_dtypes(op: Op) -> int:
 
 
 def cases(op: Op, examples: int = 24, seed: int = 0) -> list[Case]:
-    """The cases an op is tried with: every flavour, dtype, content and size in its turn, then some at random."""
+    """The cases an op is tried with: every flavour, dtype, content, layout and size in its turn, then some at random."""
     found: list[Case] = []
 
     def add(**fields: Any) -> None:
         found.append(Case(len(found), seed=seed, **fields))
 
     n = count_of_dtypes(op)
-    floats = [i for t in op.types.values() if len(t) == n for i, d in enumerate(t) if d.kind in "fc"] or list(range(n))
-    wide = [i for t in op.types.values() if len(t) == n for i, d in enumerate(t) if d in (dt.float32, dt.float64)] or floats
-    for at, (flavour, content) in enumerate(_FIRST):
-        add(flavour=flavour, content=content, kind=wide[at % len(wide)])
+    types = next((t for t in op.types.values() if len(t) == n), (dt.float32,))
+    floats = [d.name for d in types if d.kind in "f"]
+    wide = [d.name for d in types if d in (dt.float32, dt.float64)] or [d.name for d in types]
     turn = _shuffled(f"{op.name}/dtypes", n)
+    for at, (flavour, content) in enumerate(_FIRST):
+        add(flavour=flavour, content=content, kind=at, dtype=wide[at % len(wide)])
     for content in ("normal", "special", "ties"):
         for at, kind in enumerate(turn):
-            add(flavour=_SHAPES[(at + len(content)) % len(_SHAPES)], content=content, kind=kind)
-    for at, size in enumerate(SIZES):
-        add(flavour="long", content=("normal", "ties", "normal", "special")[at % 4], size=size, kind=turn[at % n] if at % 2 else wide[at // 2 % len(wide)])
-    for at, content in enumerate(("normal", "ties", "normal")):
-        add(flavour="huge", content=content, kind=wide[at % len(wide)] if at < 2 else turn[0])
+            flavour = _SHAPES[(at + len(content)) % len(_SHAPES)]
+            add(flavour="odd" if flavour == "zero" and content == "special" else flavour, content=content, kind=kind)
+    for at, d in enumerate(types):
+        for content in ("large", "tiny", "special") if d.kind in "fc" else ("large", "special") if d.kind in "iu" else ():
+            add(flavour=("plain", "odd")[at % 2], content=content, dtype=d.name, kind=at)
+    count = max(1, min(len(op.inputs), 4))
+    for which in range(count if op.inputs else 0):
+        for at, layout in enumerate(LAYOUTS[1:]):
+            add(flavour=("plain", "odd", "high", "equal")[(at + which) % 4], kind=at + which, dtype=wide[(at + which) % len(wide)],
+                layouts=f"{layout} {which}" if count > 1 and not op.variadic else layout)  # fmt: skip
+    for at, layout in enumerate(LAYOUTS[1:]):
+        add(flavour=("odd", "plain")[at % 2], kind=turn[at % n], layouts=layout)
+    for turned, flavour in enumerate(("row", "line", "column") if op.inputs else ("row",)):
+        for at, size in enumerate(SIZES):
+            content = ("normal", "ties", "normal", "special")[(at + turned) % 4]
+            if (at + turned) % 3:
+                add(flavour=flavour, content=content, size=size, kind=at, dtype=wide[at // 3 % len(wide)])
+            else:
+                add(flavour=flavour, content=content, size=size, kind=turn[(at + 9 * turned) // 3 % n])
+    for at, name in enumerate(d for d in floats if d in ("float16", "bfloat16", "float32")):
+        for size in (257, 1025, 4097):
+            add(flavour=("row", "column")[at % 2], content="positive", size=size, dtype=name, kind=at)
+    for at, content in enumerate(("normal", "ties", "normal", "ties", "normal")):
+        dtype = wide[at % len(wide)] if at < 4 else types[turn[0]].name
+        add(flavour="huge", content=content, size=at, kind=at, dtype=dtype)
     if any(sum(i.letter == j.letter for j in op.inputs) > 1 or op.variadic for i in op.inputs):
-        for _ in range(4):
-            add(flavour="plain", content="normal", kind=turn[len(found) % n], mixed=True)
+        for at in range(6):
+            add(flavour=("plain", "ones")[at % 2], kind=turn[at % n], mixed=True)
     for at in range(examples):
         flavour = ("plain", "odd", "equal", "plain", "high", "ones", "long", "zero")[at % 8]
         content = ("normal", "ties", "normal", "special", "normal", "tiny", "large")[at % 7]
         size = SIZES[at * 7 % len(SIZES)] if flavour == "long" else 0
-        add(flavour=flavour, content=content, size=size, kind=turn[at * 5 % n] if at % 2 else wide[at // 2 % len(wide)])
+        add(flavour=flavour, content=content, size=size, kind=turn[at * 5 % n], dtype=wide[at // 2 % len(wide)] if at % 2 else "")
     return found

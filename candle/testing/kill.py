@@ -126,6 +126,7 @@ class Bug:
         made = bug(given) if callable(bug) and not isinstance(bug, Op) else bug
         self.ops: dict[str, Op] = {}
         kernels: Mapping[str, Any] = given
+        self.helper = callable(made) and not isinstance(made, Op) and all(given.get(k) is v for k, v in whole.items())
         for part in self._parts(made):
             if isinstance(part, Op):
                 self.ops[part.name] = part
@@ -217,17 +218,9 @@ def _plan(bug: Bug, examples: int, seed: int) -> Iterator[tuple[str, str, Callab
 
 
 def kill(name: str, bug: Any, examples: int = 24, seed: int = 0, seconds: float = 40.0) -> tuple[str | None, float]:
-    """What found the bug, or None; and how many seconds it took."""
+    """What found the bug (made by a function, or a Bug), or None; and how many seconds it took."""
     began = time.perf_counter()
-    try:
-        seeded = Bug(name, bug)
-    except Exception as e:
-        raise CandleError(
-            f"the seeded bug {name} could not be made: {type(e).__name__}: {e}; it is a function that takes a table of kernels and "
-            f"returns it with one broken, or returns an op with one broken gradient"
-        ) from e
-    if not seeded.changed:
-        return None, time.perf_counter() - began
+    seeded = bug if isinstance(bug, Bug) else Bug(name, bug)
     for op, level, check, listed in _plan(seeded, examples, seed):
         subject = seeded.subject(op)
         for case in listed:
@@ -244,19 +237,45 @@ def kill(name: str, bug: Any, examples: int = 24, seed: int = 0, seconds: float 
     return None, time.perf_counter() - began
 
 
+def _made(path: Any) -> tuple[list[tuple[str, Bug]], dict[str, str]]:
+    """The bugs of a file, and what in it makes none: helpers, or functions that fail."""
+    found: list[tuple[str, Bug]] = []
+    refused: dict[str, str] = {}
+    for name, bug in load(path):
+        try:
+            made = Bug(name, bug)
+        except Exception as e:
+            refused[name] = f"{type(e).__name__}: {e}"
+            continue
+        if made.helper:
+            refused[name] = "it gives a function, not a table of kernels or an op"
+        else:
+            found.append((name, made))
+    if not found:
+        name, why = next(iter(refused.items()))
+        raise CandleError(
+            f"the seeded bug {name} of {path} could not be made: {why}; it is a function that takes a table of kernels and returns it "
+            f"with one broken, or returns an op with one broken gradient"
+        )
+    return found, refused
+
+
 def kill_rate(bugs: Any = None, examples: int | None = None, seed: int = 0, only: Any = None) -> dict[str, Any]:
     """Seed each bug in turn and see whether the suite finds it.
 
     ``bugs`` is a file, or several, of bugs to seed beside candle's own; ``only`` such files instead of them.
     """
     seeded: list[tuple[str, Any]] = []
+    refused: dict[str, str] = {}
     if only is None:
         from ..seeded_bugs import BUGS
 
         seeded = [_titled(b, n) for n, b in enumerate(BUGS)]
     more = only if only is not None else bugs
     for path in [more] if isinstance(more, (str, Path)) else more or []:
-        seeded += load(path)
+        made, not_made = _made(path)
+        seeded += made
+        refused |= not_made
     kills: dict[str, str] = {}
     survivors: list[str] = []
     slow: dict[str, float] = {}
@@ -270,6 +289,6 @@ def kill_rate(bugs: Any = None, examples: int | None = None, seed: int = 0, only
         else:
             kills[title] = found
     return {
-        "seeded": len(seeded), "killed": len(kills), "survivors": survivors, "kills": kills,
+        "seeded": len(seeded), "killed": len(kills), "survivors": survivors, "kills": kills, "no bugs": refused,
         "seconds": round(time.perf_counter() - began, 1), "slowest": dict(sorted(slow.items(), key=lambda kv: -kv[1])[:5]),
     }  # fmt: skip

@@ -23,7 +23,8 @@ def layout_for(d: Draw, at: int, array: np.ndarray[Any, Any]) -> str:
     """How one operand of a case shall lie."""
     wanted = d.case.layouts
     if wanted != "mixed":
-        return wanted
+        name, _, which = wanted.partition(" ")
+        return name if not which or int(which) == at else "plain"
     if d._pick(3) == 0 or array.size > 1 << 17:
         return "plain"
     return LAYOUTS[d._pick(len(LAYOUTS))]

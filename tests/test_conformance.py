@@ -1,0 +1,125 @@
+"""Conformance of the reference, and of a backend that has the required kernels only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import candle
+from candle import OPS, Backend
+from candle.backend import reference_kernel
+from candle.testing import Case, Conformance, Draw, check, check_gradient, run_case
+from candle.testing.draw import cases, sample
+
+
+class TestReference(Conformance):
+    device = "numpy"
+
+
+class Minimal(Backend):
+    """Only the kernels that every backend has: all else is made of them."""
+
+    name = "minimal"
+
+    def __init__(self):
+        self.kernels = {op.name: reference_kernel(op) for op in OPS.values() if op.required}
+
+    def put(self, array):
+        return np.array(array, order="C")
+
+
+class Wrong(Minimal):
+    """One that takes the cosine for the sine, and has no kernel for the order of elements."""
+
+    name = "wrong"
+
+    def __init__(self):
+        super().__init__()
+        self.kernels["sin"] = self.kernels["cos"]
+
+
+candle.register_backend("minimal", Minimal)
+candle.register_backend("wrong", Wrong)
+
+
+class TestMinimal(Conformance):
+    device = "minimal"
+    levels = ("storage", "ops", "models")
+    examples = 0
+
+
+def test_a_report_says_what_passed_and_how_to_repeat_what_did_not(tmp_path):
+    report = check("wrong", levels=["ops", "gradients"], ops=["sin", "add", "sort"], examples=0)
+    said = report.as_dict()
+    assert said["ops"]["add"]["ops"]["status"] == "pass" and said["ops"]["sort"]["ops"]["status"] == "skip"
+    assert {(f.op, f.level) for f in report.failures} == {("sin", "ops"), ("sin", "gradients")}
+    assert "sort" in said["lacks"] and "softmax" in said["expands"] and json.loads(json.dumps(said)) == said
+    assert report.badge().startswith("<svg") and "wrong" in report.badge() and not report.ok
+    code = report.failures[0].code
+    assert len(code.splitlines()) == 5 and "sin(" in str(report.failures[0])
+    with pytest.raises(AssertionError, match="sin"):
+        exec(code, {})
+
+
+def test_reproducers_run_by_themselves(tmp_path):
+    report = check("wrong", levels="ops", ops="sin", examples=0)
+    file = tmp_path / "again.py"
+    before = "import candle\nfrom candle.backend import Backend, reference_kernel\nclass Wrong(Backend):\n    name = 'wrong'\n"
+    before += "    kernels = {**{o.name: reference_kernel(o) for o in candle.OPS.values() if o.required}, "
+    before += "'sin': reference_kernel(candle.OPS['cos'])}\ncandle.register_backend('wrong', Wrong)\n"
+    file.write_text(before + report.failures[0].code)
+    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True)
+    assert done.returncode and "AssertionError: sin: " in done.stderr
+
+
+def test_known_gaps_have_reasons_and_are_told_when_they_close(tmp_path):
+    file = tmp_path / "xfail.txt"
+    file.write_text("# gaps\nsin ops # takes the cosine\nsort: no kernel yet\nadd * # slow\n")
+    report = check("wrong", levels="ops", ops=["sin", "sort", "add"], examples=0, xfail=file)
+    assert {r.op: r.status for r in report.results} == {"sin": "xfail", "sort": "xfail", "add": "xpass"}
+    assert report.ok and [r.op for r in report.unexpected] == ["add"]
+    file.write_text("sin ops\n")
+    with pytest.raises(candle.CandleError, match="the reason is needed"):
+        check("wrong", ops="sin", xfail=file)
+
+
+@pytest.mark.parametrize(("given", "text"), [({"ops": "xyzzy"}, "no op called xyzzy"), ({"levels": "speed"}, "no level called speed")])
+def test_unknown_names_are_refused(given, text):
+    with pytest.raises(candle.CandleError, match=text):
+        check("numpy", **given)
+
+
+def test_one_case_by_hand_and_one_gradient():
+    run_case("numpy", "softmax", "gradients", Case(3, flavour="long", size=129, dtype="float64"))
+    assert check_gradient(OPS["tanh"], OPS["tanh"]) is None
+    from dataclasses import replace
+
+    broken = replace(OPS["tanh"], vjp=(lambda g, y, _x: g * (1 - y),))
+    assert "gradient 0" in check_gradient(broken, OPS["tanh"])
+
+
+@pytest.mark.parametrize("op", ["add", "sum", "sort", "index_select", "cast", "conv2d", "matmul"])
+def test_every_dtype_flavour_and_size_is_drawn(op):
+    op = OPS[op]
+    dtypes, ranks, sizes, drawn = set(), set(), set(), 0
+    for case in cases(op):
+        try:
+            arrays, _ = sample(op, Draw(op, case))
+        except Exception:
+            continue
+        drawn += 1
+        first = arrays[0]
+        dtypes.add(candle.as_dtype(first.dtype))
+        ranks.add(first.ndim)
+        sizes |= set(first.shape)
+        again, _ = sample(op, Draw(op, case))
+        assert all(a is None or (a.dtype == b.dtype and a.tobytes() == b.tobytes()) for a, b in zip(arrays, again))
+    assert drawn > 0.9 * len(cases(op)) and 0 in sizes
+    assert op.name == "cast" or dtypes == set(next(t for t in op.types.values() if len(t) == max(map(len, op.types.values()))))
+    if op.name not in ("conv2d", "matmul"):
+        assert {5, 6} <= ranks or op.name == "index_select"
+        assert {32, 33, 255, 1024, 1025, 2049} <= sizes and max(sizes) > 65535
