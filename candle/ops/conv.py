@@ -223,7 +223,7 @@ def _conv_sizes(d: Any, n: int = 0) -> Any:
     spans = [(k - 1) * e + 1 for k, e in zip(kernel, dilation)]
     equal = d.bool()
     sizes = [max(spans) + 1 if equal else s + d.int(0, 4) for s in spans]
-    batch = d.one((0, 1, 2, 3))
+    batch = d.one((0, 1, 2, 3, 5))
     return n, groups, batch, groups * inner, groups * outer, kernel, stride, dilation, sizes
 
 

@@ -90,7 +90,7 @@ def _draw(types: Any, n: int = 0, dilated: bool = False, domain: Any = None, **c
         dilation = [d.int(1, 2) if dilated and d.bool() else 1 for _ in range(m)]
         spans = [e * (k - 1) + 1 for k, e in zip(kernel, dilation)]
         equal = max(spans) + d.int(0, 2) if d.bool() else 0
-        shape = (d.one((0, 1, 2)), equal or d.int(1, 3), *[equal or s + d.int(0, 4) for s in spans])
+        shape = (d.one((0, 1, 2, 4)), equal or d.int(1, 3), *[equal or s + d.int(0, 4) for s in spans])
         attrs = {"kernel_size": kernel, "stride": stride if d.bool() else None, "padding": [d.int(0, k // 2) for k in kernel]}
         attrs |= {"dilation": dilation} if dilated else {}
         attrs |= {k: d.bool() if choice is None else d.one(choice) for k, choice in choices.items()}
@@ -427,7 +427,7 @@ def _adaptive(n: int) -> tuple[Op, Any]:
 
     def sample(types: Any) -> Any:
         def drawn(d: Any) -> Any:
-            shape = (d.one((0, 1, 2)), d.int(1, 3), *[d.int(1, 7) for _ in range(n)])
+            shape = (d.one((0, 1, 2, 4, 5)), d.int(1, 3), *[d.int(1, 7) for _ in range(n)])
             return [d.array(shape, d.dtype(types))], {"output_size": [d.int(1, 7) for _ in range(n)]}
 
         return drawn
@@ -520,7 +520,7 @@ def _unpooling(n: int) -> Op:
         return (*x.shape[:-n], *output_size)
 
     def sample(d: Any) -> Any:
-        shape = (d.one((0, 1, 2)), d.int(1, 3), *[d.int(1, 3) for _ in range(n)])
+        shape = (d.one((0, 1, 2, 4, 5)), d.int(1, 3), *[d.int(1, 3) for _ in range(n)])
         places = [2 * np.arange(m) + d.int(0, 1) for m in shape[2:]]
         index = _flat_places(places, [prod([2 * m for m in shape[3 + i :]]) for i in range(n)])
         return [d.array(shape, d.dtype(REALS)), np.broadcast_to(index, shape).astype(np.int64)], {"kernel_size": 2}

@@ -1020,7 +1020,12 @@ def histc(x, *, bins: int = 100, min: float = 0.0, max: float = 0.0):
     return OPS["scatter_add"](flat.new_zeros(bins), dim=0, index=place, src=inside.to(dtype=x.dtype))
 
 
-@composite("T, T -> bool", ALL, shape=lambda x, _t, **_: x.shape, special=False)
+def _isin_sample(d: Any) -> Any:
+    shape, dtype = d.shape(), d.dtype(ALL)
+    return [d.array(shape, dtype), d.array((d.int(0, 5),), dtype)], {"invert": d.bool()}
+
+
+@composite("T, T -> bool", ALL, shape=lambda x, _t, **_: x.shape, special=False, sample=_isin_sample)
 def isin(elements, test_elements, *, assume_unique: bool = False, invert: bool = False):
     """Whether each element is among others."""
     found = (elements.reshape((*elements.shape, 1)) == test_elements.reshape((test_elements.spec.size,))).any(dim=-1)

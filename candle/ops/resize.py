@@ -201,7 +201,7 @@ def _interpolate_sample(d: Any) -> Any:
     n = d.one(_MODES[mode])
     smooth = mode in ("linear", "bilinear", "bicubic", "trilinear")
     x = d.array(
-        (d.one((0, 1, 2)), d.int(1, 3), *[d.int(1, 6) for _ in range(n)]), d.dtype(FLOATS if smooth or mode == "area" else ALL)
+        (d.one((0, 1, 2, 4, 5)), d.int(1, 3), *[d.int(1, 6) for _ in range(n)]), d.dtype(FLOATS if smooth or mode == "area" else ALL)
     )
     attrs: dict[str, Any] = {"mode": mode, "size": [d.int(1, 9) for _ in range(n)]}
     if d.bool():
@@ -462,7 +462,7 @@ def _cubic_weights(t: Any) -> list[Any]:
 
 def _grid_sample_sample(d: Any) -> Any:
     n, dtype = d.int(2, 3), d.dtype(FLOATS)
-    batch = d.one((0, 1, 2))
+    batch = d.one((0, 1, 2, 4))
     x = d.array((batch, d.int(1, 3), *[d.int(1, 5) for _ in range(n)]), dtype)
     grid = d.array((batch, *[d.int(1, 4) for _ in range(n)], n), dtype, (-1.4, 1.4))
     mode = d.one(("bilinear", "bicubic") if n == 2 else ("bilinear",))
@@ -519,7 +519,7 @@ def _affine_canon(specs: Sequence[Any], attrs: Mapping[str, Any]) -> dict[str, A
 
 
 def _affine_sample(d: Any) -> Any:
-    n, batch = d.int(2, 3), d.one((0, 1, 2))
+    n, batch = d.int(2, 3), d.one((0, 1, 2, 4))
     return [d.array((batch, n, n + 1), d.dtype(FLOATS))], {
         "size": [batch, 1, *[d.int(1, 4) for _ in range(n)]],
         "align_corners": d.bool(),
