@@ -12,6 +12,7 @@ __all__ = [
     "FormatError",
     "GradientError",
     "KernelError",
+    "LinAlgError",
     "PluginError",
     "ShapeError",
 ]
@@ -43,6 +44,10 @@ class BackendError(CandleError, LookupError):
 
 class KernelError(CandleError, NotImplementedError):
     """An op that a backend has no kernel for and that has no expansion."""
+
+
+class LinAlgError(CandleError, RuntimeError):
+    """A matrix that an operation can do nothing with: singular, not positive-definite, without convergence."""
 
 
 class GradientError(CandleError, RuntimeError):

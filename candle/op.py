@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from . import dtype as dt
-from .dtype import DType, as_dtype, promote_types, result_type
+from .dtype import DType, as_dtype, result_type
 from .errors import DimError, DTypeError, ShapeError
 
 __all__ = ["OPS", "ZERO", "Op", "Spec", "composite", "primitive"]
@@ -122,7 +122,11 @@ def normalize_dim(dim: Any, ndim: int, what: str = "dim") -> int:
     except TypeError:
         raise DTypeError(f"{what} takes an integer but was given {dim!r}") from None
     if not -ndim <= d < ndim:
-        wanted = f"{what} is from {-ndim} to {ndim - 1} for {ndim} dimensions" if ndim else f"{what} is not taken by a tensor without dimensions"
+        wanted = (
+            f"{what} is from {-ndim} to {ndim - 1} for {ndim} dimensions"
+            if ndim
+            else f"{what} is not taken by a tensor without dimensions"
+        )
         raise DimError(f"{wanted} but {d} was given")
     return d + ndim if d < 0 else d
 
@@ -222,7 +226,6 @@ def _positional(fn: Callable[..., Any]) -> list[str]:
     return names
 
 
-
 def ZERO(*args: Any, **attrs: Any) -> None:
     """The gradient of what is constant almost everywhere: zeros."""
 
@@ -269,8 +272,8 @@ class Op:
     terms: Callable[..., int] | None = None  # how many terms each element of the result sums
     ulps: float = 8.0  # how many roundings a kernel may be off, per root of terms
     special: bool = True  # NaN and infinities are among the test operands
+    unique: Callable[..., Any] | None = None  # (results, *operands, **attrs) -> what signs and order do not change
     group: str = ""
-
 
     def __call__(self, *args: Any, **attrs: Any) -> Any:
         return _applied(self, args, attrs)
@@ -341,7 +344,9 @@ class Op:
         attrs = {_ATTR_ALIASES[k] if k in _ATTR_ALIASES and k not in known else k: v for k, v in attrs.items()}
         if self.order is not None and len(args) > 1 and isinstance(args[1], (int, np.integer)):
             if len(args) > len(self.order):
-                raise TypeError(f"{self.name} was given {len(args)} arguments by position; it is {self.name}({', '.join(self.order)})")
+                raise TypeError(
+                    f"{self.name} was given {len(args)} arguments by position; it is {self.name}({', '.join(self.order)})"
+                )
             args, attrs = (), {**dict(zip(self.order, args)), **attrs}
         args = list(args)
         fixed = len(names) - self.variadic
@@ -420,7 +425,9 @@ class Op:
             return dt.bool_
         given = ", ".join(map(str, operands))
         names = dt._names(allowed)
-        raise DTypeError(f"{self.name} takes {self.signature} with {letter} one of {names} but was given {given}; cast with .to(dtype)")
+        raise DTypeError(
+            f"{self.name} takes {self.signature} with {letter} one of {names} but was given {given}; cast with .to(dtype)"
+        )
 
     def infer(self, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> tuple[Spec, ...]:
         """What the op returns, from what is known of its (promoted) operands and its (complete) attributes."""
@@ -455,9 +462,7 @@ class Op:
             front = broadcast_shapes(*batch)
             if front is None:
                 raise self.misfit(specs, "their shapes do not broadcast")
-            shapes = [
-                front + tuple([sizes[a] if a in sizes else int(a) for a in o.dims or ()]) for o in self.outputs
-            ]
+            shapes = [front + tuple([sizes[a] if a in sizes else int(a) for a in o.dims or ()]) for o in self.outputs]
         if self.result is not None:
             dtypes = self.result(*specs, **attrs)
             dtypes = list(dtypes) if self.multiple else [dtypes]

@@ -37,14 +37,27 @@ def dtypes(name):
 @pytest.mark.parametrize(("n", "dim"), [(None, -1), (3, 0), (4, 1), (8, -2), (1, 2), (7, 2)])
 def test_along_one_dimension(name, norm, n, dim):
     for dtype in dtypes(name):
-        check(lambda x: getattr(candle.fft, name)(x, n, dim, norm), lambda x: getattr(torch.fft, name)(x, n, dim, norm),
-              numbers((3, 5, 4), dtype), second=True)  # fmt: skip
+        check(
+            lambda x: getattr(candle.fft, name)(x, n, dim, norm),
+            lambda x: getattr(torch.fft, name)(x, n, dim, norm),
+            numbers((3, 5, 4), dtype),
+            second=True,
+        )
 
 
 @pytest.mark.parametrize("name", ONE)
 @pytest.mark.parametrize("kind", ["2", "n"])
-@pytest.mark.parametrize("attrs", [{}, {"s": (3, 6)}, {"s": (5, -1), "dim": (1, 0)}, {"dim": (0, -1), "norm": "ortho"},
-                                   {"dim": (1,)}, {"s": (4,), "dim": (0,), "norm": "forward"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {},
+        {"s": (3, 6)},
+        {"s": (5, -1), "dim": (1, 0)},
+        {"dim": (0, -1), "norm": "ortho"},
+        {"dim": (1,)},
+        {"s": (4,), "dim": (0,), "norm": "forward"},
+    ],
+)
 def test_along_many_dimensions(name, kind, attrs):
     ours, theirs = getattr(candle.fft, name + kind), getattr(torch.fft, name + kind)
     for dtype in dtypes(name)[1::2]:
@@ -121,9 +134,13 @@ def test_expansions(n):
     for dtype in ("complex64", "complex128"):
         z = numbers((3, n, 2), dtype)
         real = z.real.copy()
-        cases = [("dft", z, {"dim": (0, 1), "inverse": False, "scale": 0.5}), ("dft", z, {"dim": 1, "inverse": True}),
-                 ("rdft", real, {"dim": 1, "scale": 2.0}), ("irdft", z, {"dim": 1, "length": 2 * n - 1}),
-                 *([("irdft", z, {"dim": -2, "length": 2 * n - 2})] if n > 1 else [])]  # fmt: skip
+        cases = [
+            ("dft", z, {"dim": (0, 1), "inverse": False, "scale": 0.5}),
+            ("dft", z, {"dim": 1, "inverse": True}),
+            ("rdft", real, {"dim": 1, "scale": 2.0}),
+            ("irdft", z, {"dim": 1, "length": 2 * n - 1}),
+            *([("irdft", z, {"dim": -2, "length": 2 * n - 2})] if n > 1 else []),
+        ]
         for name, x, attrs in cases:
             got = OPS[name](candle.tensor(x, device=bare), **attrs)
             same(got, OPS[name](to_candle(x), **attrs).numpy())
@@ -158,8 +175,13 @@ def test_short_time_transforms(attrs, shape):
     if window is None:
         check(lambda x: candle.stft(x, **attrs), lambda x: torch.stft(x, **attrs), numbers(shape), second=True)
     else:
-        check(lambda x, w: candle.stft(x, window=w, **attrs), lambda x, w: torch.stft(x, window=w, **attrs),
-              numbers(shape), window, second=True)  # fmt: skip
+        check(
+            lambda x, w: candle.stft(x, window=w, **attrs),
+            lambda x, w: torch.stft(x, window=w, **attrs),
+            numbers(shape),
+            window,
+            second=True,
+        )
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
@@ -174,11 +196,18 @@ def test_short_time_transforms_as_pairs_of_real_numbers():
 
 
 @pytest.mark.parametrize("length", [None, 20, 30])
-@pytest.mark.parametrize("attrs", [{"n_fft": 8, "hop_length": 2}, {"n_fft": 8, "hop_length": 3, "normalized": True, "windowed": True},
-                                   {"n_fft": 9, "hop_length": 2, "win_length": 7, "windowed": True},
-                                   {"n_fft": 8, "hop_length": 2, "onesided": False, "windowed": True},
-                                   {"n_fft": 8, "hop_length": 4, "onesided": False, "return_complex": True},
-                                   {"n_fft": 8, "hop_length": 4, "center": False}], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {"n_fft": 8, "hop_length": 2},
+        {"n_fft": 8, "hop_length": 3, "normalized": True, "windowed": True},
+        {"n_fft": 9, "hop_length": 2, "win_length": 7, "windowed": True},
+        {"n_fft": 8, "hop_length": 2, "onesided": False, "windowed": True},
+        {"n_fft": 8, "hop_length": 4, "onesided": False, "return_complex": True},
+        {"n_fft": 8, "hop_length": 4, "center": False},
+    ],
+    ids=str,
+)
 def test_short_time_transforms_back(attrs, length):
     attrs, window = window_of(attrs)
     n = attrs["n_fft"]
@@ -187,8 +216,9 @@ def test_short_time_transforms_back(attrs, length):
     args = (z,) if window is None else (z, window)
 
     def call(library, x, w=None):
-        return library.istft(x, window=torch.ones(n, dtype=torch.float64) if w is None and library is torch else w,
-                             length=length, **attrs)  # fmt: skip
+        return library.istft(
+            x, window=torch.ones(n, dtype=torch.float64) if w is None and library is torch else w, length=length, **attrs
+        )
 
     if length == 30 and attrs.get("win_length") == 7:  # the last element is under no window
         for library, error, tensors in ((candle, ShapeError, map(to_candle, args)), (torch, RuntimeError, map(to_torch, args))):
@@ -217,8 +247,11 @@ WINDOWS = ["hann_window", "hamming_window", "blackman_window", "bartlett_window"
 @pytest.mark.parametrize("periodic", [True, False])
 def test_windows(name, n, periodic):
     for dtype in ("float32", "float64"):
-        check(lambda: getattr(candle, name)(n, periodic, dtype=dtype),
-              lambda: getattr(torch, name)(n, periodic, dtype=getattr(torch, dtype)), rtol=1e-6)  # fmt: skip
+        check(
+            lambda: getattr(candle, name)(n, periodic, dtype=dtype),
+            lambda: getattr(torch, name)(n, periodic, dtype=getattr(torch, dtype)),
+            rtol=1e-6,
+        )
 
 
 def test_windows_with_parameters():

@@ -63,7 +63,8 @@ def _dft_sample(d: Any) -> Any:
     return [d.array(shape, d.dtype(COMPLEX))], attrs
 
 
-@primitive("T -> T", COMPLEX, method=False, shape=lambda x, **_: x.shape, canon=_dft_canon, expand=_dft_expand, sample=_dft_sample,
+@primitive("T -> T", COMPLEX, method=False, shape=lambda x, **_: x.shape, canon=_dft_canon,
+           expand=_dft_expand, sample=_dft_sample,
            vjp=(lambda g, _y, _x, dim, inverse, scale: dft(g, dim=dim, inverse=not inverse, scale=scale),),
            terms=lambda x, **attrs: _transformed(x, attrs), special=False, ulps=16)  # fmt: skip
 def dft(x, *, dim: Dims = None, inverse: bool = False, scale: float = 1.0):
@@ -111,7 +112,7 @@ def _rdft_expand(x: Any, *, dim: Dim, scale: float) -> Any:
            expand=_rdft_expand, sample=_rdft_sample, vjp=(_rdft_vjp,),
            terms=lambda x, dim, scale: x.shape[dim], special=False, ulps=16)  # fmt: skip
 def rdft(x, *, dim: Dim = -1, scale: float = 1.0):
-    """The Fourier transform of real numbers along a dimension, times ``scale``: its first n // 2 + 1 elements, that tell the rest."""
+    """The Fourier transform of real numbers along a dimension, times ``scale``: the first n // 2 + 1 elements."""
     return np.fft.rfft(x, axis=dim) * x.dtype.type(scale)
 
 
