@@ -280,7 +280,7 @@ def _lu_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> Mapping[str, A
 
 @primitive("T[m,n] -> T, int32", LAPACK, name="linalg_lu_factor", method=False, canon=_lu_canon, vjp=_lu_vjp,
            shape=lambda x, pivot: [x.shape, (*x.shape[:-2], min(x.shape[-2:]))], result=lambda x, pivot: [x.dtype, int32],
-           sample=lambda d: ([np.roll(_oblong(d), d.int(0, 1), -2)], {}),
+           sample=lambda d: ([np.roll(_oblong(d), d.int(0, 1), -2)], {"pivot": True}),
            terms=lambda x, **_: _rows(x), ulps=64, special=False)  # fmt: skip
 def lu_factor(A, *, pivot: bool = True):
     """L and U of A = P L U in one matrix (L's diagonal, ones, left out), and the pivots that tell P."""
@@ -781,7 +781,7 @@ def _pinv_vjp(g: Any, y: Any, x: Any, atol: Any, rtol: Any, hermitian: bool) -> 
 
 
 def _pinv_sample(d: Any) -> Any:
-    return [_oblong(d)], {"rtol": d.one([None, 1e-3])}
+    return [_oblong(d)], {"rtol": d.one([None, 1e-3]), "hermitian": False}
 
 
 @composite("T[m,n] -> T[n,m]", LAPACK, name="linalg_pinv", method=False, vjp=(_pinv_vjp,), sample=_pinv_sample,
@@ -789,8 +789,8 @@ def _pinv_sample(d: Any) -> Any:
 def pinv(A, *, atol: float = None, rtol: float = None, hermitian: bool = False):
     """The pseudo-inverse: of x = A^+ b the least |A x - b|, and of those the least |x|.
 
-    Singular values up to max(atol, rtol * the largest) count as zero; rtol is by default eps times the longer side.
-    ``hermitian`` looks at A's lower triangle only.
+    Singular values up to max(atol, rtol * the largest) count as zero, in the gradient too; rtol is by default eps times
+    the longer side.  ``hermitian`` looks at A's lower triangle only.
     """
     if 0 in A.shape[-2:]:
         return A.mH

@@ -13,7 +13,6 @@ import numpy as np
 from ..dtype import FLOATS, INTEGERS, DType, float16, float32, float64, int64, uint32, uint64
 from ..errors import DTypeError, ShapeError
 from ..op import Shape, Spec, composite, primitive
-from .create import arange
 from .elementwise import cast
 
 ROUNDS = 10
@@ -66,9 +65,11 @@ def _shape_of(d: Any) -> tuple[int, ...]:
 
 def _bits_expand(state: Any, *, shape: Shape) -> Any:
     """The same in operations on uint64 tensors."""
+    from ..create import arange
+
     n = blocks(shape)
     seed, offset = cast(state[0], dtype=uint64), cast(state[1], dtype=uint64)
-    at = cast(arange(start=0, step=1, length=n, dtype=int64), dtype=uint64) + offset
+    at = cast(arange(n, dtype=int64, device=state.backend), dtype=uint64) + offset
     zero = at * 0
     c0, c1, c2, c3 = at & _MASK, at >> 32, zero, zero
     k0, k1 = seed & _MASK, seed >> 32
