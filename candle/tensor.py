@@ -416,6 +416,18 @@ def _binary(op: Op, swap: bool = False) -> Callable[[Any, Any], Any]:
     return method
 
 
+def _matrices(op: Op, general: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The product of two tensors the short way where both hold matrices."""
+    short = _binary(op)
+
+    def method(self: Any, other: Any) -> Any:
+        if isinstance(other, Tensor) and len(self.spec.shape) > 1 and len(other.spec.shape) > 1:
+            return short(self, other)
+        return general(self, other)
+
+    return method
+
+
 def _reflected(op: Op) -> Callable[[Any, Any], Any]:
     return lambda self, other: run(op, (other, self), {})
 
@@ -988,7 +1000,7 @@ def attach_operators() -> None:
     for name, short in _OPERATORS.items():
         if name == "matmul":  # takes vectors too, which the op does not
             product = getattr(Tensor, short)
-            Tensor.__matmul__ = product
+            Tensor.__matmul__ = _matrices(OPS[short], product)
             Tensor.__rmatmul__ = lambda self, other, _product=product: _product(self.new_tensor(other), self)
         elif short in OPS:
             setattr(Tensor, f"__{name}__", _method(OPS[short]))
