@@ -87,7 +87,9 @@ def test_known_gaps_have_reasons_and_are_told_when_they_close(tmp_path):
         check("wrong", ops="sin", xfail=file)
 
 
-@pytest.mark.parametrize(("given", "text"), [({"ops": "xyzzy"}, "no op called xyzzy"), ({"levels": "speed"}, "no level called speed")])
+@pytest.mark.parametrize(
+    ("given", "text"), [({"ops": "xyzzy"}, "no op called xyzzy"), ({"levels": "speed"}, "no level called speed")]
+)
 def test_unknown_names_are_refused(given, text):
     with pytest.raises(candle.CandleError, match=text):
         check("numpy", **given)

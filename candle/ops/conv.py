@@ -342,7 +342,7 @@ def _transpose_sample(d: Any, n: int = 0) -> Any:
 
 
 @primitive("T, T, T? -> T", NUMBERS, canon=_transpose_canon, shape=_transpose_shape, expand=_transpose_expand,
-           sample=_transpose_sample, terms=lambda x, w, b, **_: 1 + w.shape[0] * prod(w.shape[2:]),
+           sample=_transpose_sample, terms=lambda x, w, b, **_: 1 + w.shape[0] * prod(w.shape[2:]), special=False,
            vjp=(_transpose_dx, _transpose_dw, _bias_gradient))  # fmt: skip
 def conv_transpose(
     x, weight, bias, *, stride: Ints = 1, padding: Any = 0, output_padding: Ints = 0, groups: int = 1, dilation: Ints = 1
@@ -497,7 +497,7 @@ def _convolutions(n: int) -> tuple[Op, Op]:
         composite("T, T, T? -> T", NUMBERS, name=a, group="conv", canon=canon(_conv_canon, a), shape=shape(_conv_shape),
                   terms=conv.terms, sample=partial(_conv_sample, n=n))(forward),
         composite("T, T, T? -> T", NUMBERS, name=b, group="conv", canon=canon(_transpose_canon, b), shape=shape(_transpose_shape),
-                  terms=conv_transpose.terms, sample=partial(_transpose_sample, n=n))(transposed),
+                  terms=conv_transpose.terms, special=False, sample=partial(_transpose_sample, n=n))(transposed),
     )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def _exclusive(y: Any, dim: int) -> Any:
     return OPS["cat"](one, y.narrow(dim, 0, n - 1), dim=dim)
 
 
-@reduction(ALL, required=True, result=_sum_dtype, sample=_sample(ALL, (0.5, 1.5)), vjp=(_prod_vjp,))
+@reduction(ALL, required=True, result=_sum_dtype, sample=_sample(ALL, (0.0, 1.5)), vjp=(_prod_vjp,))
 def prod(x, *, dim: Dims = None, keepdim: bool = False, dtype: DType = None):
     """Product; of integers and booleans in int64."""
     return np.prod(_summable(x, dtype), dim, keepdims=keepdim)
@@ -475,7 +475,7 @@ def _cumprod(x: Any, *, dim: int, dtype: DType | None) -> Any:
     return in_single(lambda z: _scan(lambda a, b: a * b, z, dim))(x)
 
 
-@primitive("T -> T", ALL, shape=_same, result=_sum_dtype, sample=_cumulative_sample(ALL, (0.5, 1.5)), terms=_length,
+@primitive("T -> T", ALL, shape=_same, result=_sum_dtype, sample=_cumulative_sample(ALL, (0.0, 1.5)), terms=_length,
            vjp=(_cumprod_vjp,), expand=_cumprod)  # fmt: skip
 def cumprod(x, *, dim: Dim, dtype: DType = None):
     """Products of the elements up to each; of integers and booleans in int64."""

@@ -114,7 +114,11 @@ def conv_transpose_with_stride_two(good, g, y, x, w, b, **a):  # 2337
 def unfold_is_differentiated_like_a_reshape(kernels: dict[str, Any]) -> Op:
     def broken(g: Any, y: Any, x: Any, *, dimension: int, size: int, step: int) -> Any:
         windows = y.shape[dimension]
-        back = g.movedim(-1, dimension + 1).flatten(dimension, dimension + 1).narrow(dimension, 0, min(windows * size, x.shape[dimension]))
+        back = (
+            g.movedim(-1, dimension + 1)
+            .flatten(dimension, dimension + 1)
+            .narrow(dimension, 0, min(windows * size, x.shape[dimension]))
+        )
         room = x.shape[dimension] - back.shape[dimension]
         return OPS["cat"]([back, x.narrow(dimension, 0, room).zeros_like()], dim=dimension)
 

@@ -336,7 +336,11 @@ def tanh_of_infinity(good, out, x):  # 2475
 
 @breaks("silu")
 def silu_of_minus_infinity(good, out, x):  # 1710
-    return np.where(np.isneginf(x), 0 * y, y) if (y := good(out, x)) is not None and np.isneginf(x).any() else y * y.dtype.type(1.001)
+    return (
+        np.where(np.isneginf(x), 0 * y, y)
+        if (y := good(out, x)) is not None and np.isneginf(x).any()
+        else y * y.dtype.type(1.001)
+    )
 
 
 @breaks("sum")
@@ -443,7 +447,9 @@ def avg_pool_in_ceil_mode_divides_by_the_whole_window(good, out, x, **a):
 
 @breaks("interpolate")
 def interpolate_ignores_align_corners(good, out, x, **a):
-    return good(out, x, **{**a, "align_corners": False}) if a.get("align_corners") and "linear" in a["mode"] else good(out, x, **a)
+    return (
+        good(out, x, **{**a, "align_corners": False}) if a.get("align_corners") and "linear" in a["mode"] else good(out, x, **a)
+    )
 
 
 @breaks("constant_pad")

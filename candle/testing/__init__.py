@@ -14,4 +14,16 @@ from .kill import kill_rate
 from .report import Report, Result
 from .suite import EXAMPLES, LEVELS, Conformance, check, check_gradient, run_case
 
-__all__ = ["EXAMPLES", "LEVELS", "Case", "Conformance", "Draw", "Report", "Result", "check", "check_gradient", "kill_rate", "run_case"]
+__all__ = [
+    "EXAMPLES",
+    "LEVELS",
+    "Case",
+    "Conformance",
+    "Draw",
+    "Report",
+    "Result",
+    "check",
+    "check_gradient",
+    "kill_rate",
+    "run_case",
+]

@@ -114,7 +114,7 @@ class Draw:
     def dtype(self, types: Sequence[DType]) -> DType:
         """One of some dtypes: the first that is asked for goes through them all."""
         self.dtypes += 1
-        if self.case.dtype and (self.dtypes == 1 or self.case.dtype[:5] in ("float", "compl")):
+        if self.case.dtype and (self.dtypes == 1 or self._pick(3) == 0):
             wanted = [t for t in types if t.name == self.case.dtype]
             if wanted:
                 return wanted[0]
@@ -139,7 +139,7 @@ class Draw:
             return max(lo, 1 + self._pick(4))
         if flavour == "ones" and self._pick(2):
             return max(lo, 1)
-        if flavour == "equal":
+        if flavour in ("equal", "cube"):
             return max(lo, self.side)
         if flavour == "odd":
             return max(lo, (3, 5, 7, 11, 13)[self._pick(5)])
@@ -157,6 +157,8 @@ class Draw:
             n = max(min_dims, min(3 + self._pick(2), max_dims))
         elif flavour == "long":
             n = max(min_dims, min(max_dims, 1 + self._pick(3)))
+        elif flavour == "cube":
+            n = max(min_dims, min(3, max_dims))
         elif flavour == "row":
             n = max(min_dims, min(max_dims, 2))
         elif flavour == "column":
@@ -189,6 +191,8 @@ class Draw:
             sizes = [1 if self._pick(2) else 2 + self._pick(4) for _ in range(n)]
             sizes[self._pick(n)] = 1
             return tuple(sizes)
+        if flavour == "cube":
+            return (self.side,) * n
         if flavour == "equal":
             sizes = [self.side] * n
             if n > 2 and self._pick(3) == 0:
@@ -199,7 +203,7 @@ class Draw:
         if flavour == "high":
             return tuple([1 + self._pick(3) for _ in range(n)])
         if flavour in LONG:
-            sizes = [1 + self._pick(3) for _ in range(n)]
+            sizes = [1 + self._pick(3) + (flavour == "row") for _ in range(n)]
             at = {"row": n - 1, "column": 0, "line": n - 1}.get(flavour, self._pick(n))
             if flavour == "line":
                 sizes = [1] * n
@@ -216,7 +220,11 @@ class Draw:
         named: dict[str, int] = {}
         ends = []
         for names in trailing:
-            ends.append(tuple([int(a) if a.isdigit() else named.setdefault(a, self.size(0)) if a not in named else named[a] for a in names]))
+            ends.append(
+                tuple(
+                    [int(a) if a.isdigit() else named.setdefault(a, self.size(0)) if a not in named else named[a] for a in names]
+                )
+            )
         deepest = max([len(e) for e in ends], default=0)
         short = deepest and (self.case.flavour in (*LONG, "huge") or (self.case.flavour == "zero" and self._pick(3) < 2))
         front = self._lead() if short else self.shape(0, max(0, 4 - deepest))
@@ -226,7 +234,7 @@ class Draw:
         for end in ends:
             own = list(front)
             if some and own and self._pick(often) == 0:
-                own = own[self._pick(len(own) + 1) :]
+                own = own[self._pick(len(own) + 1) :] if self._pick(2) else []
             if some and self._pick(often) == 0:
                 own = [1 if self._pick(2) else n for n in own]
             found.append((*own, *end))
@@ -301,13 +309,39 @@ class Draw:
 
 
 _WHOLE = (-4.0, 4.0)
-_PICKS = {"amax", "amin", "argmax", "argmin", "sort", "argsort", "msort", "topk", "cummax", "cummin", "max_pool", "searchsorted", "any", "all"}
+_PLAIN_COMPLEX = {
+    "add", "sub", "neg", "mul", "eq", "ne", "real", "imag", "conj_physical", "isnan", "isinf", "isfinite", "isreal", "cast", "alias",
+    "where", "abs", "nan_to_num", "logical_not", "logical_and", "logical_or", "logical_xor", "view_as_real", "view_as_complex", "positive",
+}  # fmt: skip
+_PICKS = {
+    "amax",
+    "amin",
+    "argmax",
+    "argmin",
+    "sort",
+    "argsort",
+    "msort",
+    "topk",
+    "cummax",
+    "cummin",
+    "max_pool",
+    "searchsorted",
+    "any",
+    "all",
+}
+
+
+def kind_of_test(op: Op) -> bool:
+    """Whether the op asks something of each element, such as ``isnan``: among ordinary numbers the answer is always the same."""
+    return len(op.inputs) == 1 and op.outputs[0].letter == "bool" and op.group == "elementwise"
 
 
 def contents(
     rng: np.random.Generator, shape: tuple[int, ...], dtype: DType, case: Case, domain: tuple[float, float] | None, op: Op
 ) -> np.ndarray[Any, Any]:
     """Elements of the case's kind."""
+    if kind_of_test(op) and case.content in ("normal", "tiny"):
+        case = case._replace(content="special")
     bounded = domain is not None or op.domain != _WHOLE
     lo, hi = domain or op.domain
     kind = case.content
@@ -315,6 +349,8 @@ def contents(
         share = (0.5, 0.5, 0.9, 0.1, 0.0, 1.0)[int(rng.integers(6))]
         return rng.random(shape) < share
     if dtype.kind == "c":
+        if op.group == "elementwise" and op.name not in _PLAIN_COMPLEX and kind in ("special", "large"):
+            case = case._replace(content="normal")  # at infinities and on branch cuts libraries differ
         part = dt.real_of(dtype)
         x = np.empty(shape, dtype.numpy)
         x.real = contents(rng, shape, part, case, domain, op)
@@ -339,7 +375,11 @@ def contents(
     x = rng.random(shape) * (hi - lo) + lo
     if dtype.kind == "s":
         with np.errstate(all="ignore"):
-            return np.abs(x).astype(np.float32).astype(dtype.numpy) if "e8m0" in dtype.name else x.astype(np.float32).astype(dtype.numpy)
+            return (
+                np.abs(x).astype(np.float32).astype(dtype.numpy)
+                if "e8m0" in dtype.name
+                else x.astype(np.float32).astype(dtype.numpy)
+            )
     limits = dt.finfo(dtype)
     if kind == "ties":
         steps = rng.integers(0, 3, shape)
@@ -348,14 +388,15 @@ def contents(
     elif kind == "large" and not bounded:
         scale = float({2: 400.0, 4: 1e9, 8: 1e60}[dtype.itemsize]) if dtype is not dt.bfloat16 else 1e9
         x = x * scale if rng.random() < 0.5 else x * 100.0
-    elif kind == "tiny" and not bounded:
+    elif kind == "tiny" and lo <= 0 <= hi:
         x = x * 1e-3
     elif kind == "positive":
         x = np.abs(x)
     x = x.astype(dtype.numpy)
     if kind == "special" and x.size:
         top, small = float(limits.max), float(limits.smallest_normal)
-        if op.group not in ("elementwise", "movement", "select") and op.name not in _PICKS:
+        adds = op.group == "select" and ("add" in op.name or "reduce" in op.name or "put" in op.name or "scatter" in op.name)
+        if adds or (op.group not in ("elementwise", "movement", "select") and op.name not in _PICKS):
             top **= 0.4  # where numbers are multiplied and added, whether they overflow is a matter of order
         if op.special:
             pool = [np.inf, -np.inf, 0.0, -0.0, top, -top, small, -small / 4, float(limits.eps), 1.0, -1.0, 0.5, 1.5]
@@ -401,7 +442,23 @@ def _from_signature(op: Op, d: Draw) -> list[Any]:
             types = op.types.get(i.letter)
             letters[i.letter] = d.dtype(types) if types else as_dtype(i.letter)
     shapes = d.shapes([i.dims or () for i in inputs])
-    return [None if i.optional and not d.bool() else d.array(s, letters[i.letter]) for i, s in zip(inputs, shapes)]
+    made = [None if i.optional and not d.bool() else d.array(s, letters[i.letter]) for i, s in zip(inputs, shapes)]
+    if d.case.content in ("special", "ties") and op.group == "elementwise":
+        _meet(d, made)
+    return made
+
+
+def _meet(d: Draw, arrays: list[Any]) -> None:
+    """Let elements of the later operands be those of the first, or the next to them: comparisons go wrong there."""
+    first = next((x for x in arrays if x is not None and x.dtype.kind != "b"), None)
+    for at, x in enumerate(arrays):
+        if x is None or x is first or first is None or x.dtype != first.dtype or x.shape != first.shape:
+            continue
+        rng = d._rng()
+        near = first
+        if x.dtype.kind in "iu":
+            near = np.where(rng.random(x.shape) < 0.5, first, first ^ x.dtype.type(1)).astype(x.dtype)
+        arrays[at] = np.where(rng.random(x.shape) < 0.4, near, x).astype(x.dtype)
 
 
 def _more_attributes(op: Op, d: Draw, attrs: dict[str, Any]) -> None:
@@ -450,7 +507,7 @@ _FIRST = (
     ("plain", "special"), ("high", "normal"), ("scalar", "normal"), ("plain", "tiny"), ("plain", "large"), ("zero", "normal"),
     ("equal", "ties"), ("odd", "ties"), ("ones", "ties"), ("high", "normal"), ("zero", "normal"), ("plain", "normal"),
     ("equal", "normal"), ("ones", "normal"), ("odd", "normal"), ("plain", "special"), ("odd", "special"), ("scalar", "special"),
-    ("zero", "ties"), ("high", "ties"), ("zero", "normal"), ("equal", "normal"), ("scalar", "ties"), ("high", "special"),
+    ("cube", "normal"), ("cube", "ties"), ("zero", "ties"), ("high", "ties"), ("zero", "normal"), ("equal", "normal"), ("scalar", "ties"), ("high", "special"),
 )  # fmt: skip
 _SHAPES = ("plain", "odd", "equal", "ones", "high", "zero", "plain")
 
@@ -488,9 +545,9 @@ def cases(op: Op, examples: int = 24, seed: int = 0) -> list[Case]:
                 layouts=f"{layout} {which}" if count > 1 and not op.variadic else layout)  # fmt: skip
     for at, layout in enumerate(LAYOUTS[1:]):
         add(flavour=("odd", "plain")[at % 2], kind=turn[at % n], layouts=layout)
-    for turned, flavour in enumerate(("row", "line", "column") if op.inputs else ("row",)):
+    for turned, flavour in enumerate(("row", "line", "column", "row") if op.inputs else ("row",)):
         for at, size in enumerate(SIZES):
-            content = ("normal", "ties", "normal", "special")[(at + turned) % 4]
+            content = ("normal", "ties", "normal", "special")[(at + turned) % 4] if turned < 3 else "normal"
             if (at + turned) % 3:
                 add(flavour=flavour, content=content, size=size, kind=at, dtype=wide[at // 3 % len(wide)])
             else:

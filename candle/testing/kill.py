@@ -74,7 +74,9 @@ def load(path: Any) -> list[tuple[str, Any]]:
         spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(path.parent))
-    listed = next((getattr(module, n) for n in ("BUGS", "bugs", "ALL") if isinstance(getattr(module, n, None), (list, tuple, dict))), None)
+    listed = next(
+        (getattr(module, n) for n in ("BUGS", "bugs", "ALL") if isinstance(getattr(module, n, None), (list, tuple, dict))), None
+    )
     if isinstance(listed, dict):
         return [(str(k), v) for k, v in listed.items()]
     if listed is not None:

@@ -48,7 +48,11 @@ def _round_trip(dtype: DType) -> Check:
 
 def _strided(backend: Backend) -> str | None:
     whole = np.arange(120, dtype=np.float32).reshape(2, 3, 4, 5)
-    views = {"transposed": whole.transpose(3, 1, 0, 2), "every other": whole[:, ::2, 1:, ::-1], "expanded": np.broadcast_to(whole[:1], whole.shape)}
+    views = {
+        "transposed": whole.transpose(3, 1, 0, 2),
+        "every other": whole[:, ::2, 1:, ::-1],
+        "expanded": np.broadcast_to(whole[:1], whole.shape),
+    }
     for name, x in views.items():
         fault = compared(np.asarray(backend.get(backend.put(x))), np.ascontiguousarray(x), 0.0, 0.0)
         if fault:
@@ -89,7 +93,11 @@ def _waits(backend: Backend) -> str | None:
     for _ in range(5):
         y = y * x + x
     backend.synchronize()
-    return None if np.array_equal(np.asarray(backend.get(y.value)), np.full((257, 65), 126.0)) else "a chain of ops gives something else"
+    return (
+        None
+        if np.array_equal(np.asarray(backend.get(y.value)), np.full((257, 65), 126.0))
+        else "a chain of ops gives something else"
+    )
 
 
 def _named(backend: Backend) -> str | None:
@@ -149,7 +157,7 @@ def _train(model: Any, x: Tensor, target: Tensor) -> list[np.ndarray[Any, Any]]:
     from .. import optim
     from ..op import OPS
 
-    opt = optim.AdamW(model.parameters(), lr=0.01)
+    opt = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)  # Adam's first steps make much of gradients that are almost 0
     found = []
     for _ in range(2):
         with enable_grad():
@@ -223,5 +231,3 @@ def check_quantised(s: Subject, case: Case) -> str | None:
 def quantised_cases(op: Any, examples: int, seed: int) -> list[Case]:
     found = sorted({d.name for t in op.types.values() for d in t if d.kind == "q"})
     return [c._replace(dtype=found[c.number % len(found)]) for c in cases(op, examples, seed)]
-
-

@@ -131,7 +131,9 @@ class Gaps:
             names, mark, reason = line.partition(":")
         words = names.replace(":", " ").split()
         if not reason.strip() or not 1 <= len(words) <= 2:
-            raise CandleError(f"{where}: a known gap is `op level # reason`, and the reason is needed; given was {line.strip()!r}")
+            raise CandleError(
+                f"{where}: a known gap is `op level # reason`, and the reason is needed; given was {line.strip()!r}"
+            )
         self.lines.append((words[0], words[1] if len(words) > 1 else "*", reason.strip()))
 
     def reason(self, op: str, level: str) -> str | None:

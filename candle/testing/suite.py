@@ -74,7 +74,13 @@ def _code(device: str, op: str, level: str, case: Case) -> str:
 
 
 def check_op(
-    device: Any, op: Op, level: str, examples: int = EXAMPLES, seed: int = 0, shrink: bool = True, listed: Sequence[Case] | None = None
+    device: Any,
+    op: Op,
+    level: str,
+    examples: int = EXAMPLES,
+    seed: int = 0,
+    shrink: bool = True,
+    listed: Sequence[Case] | None = None,
 ) -> Result:
     """Try an op's cases at a level, up to the first that fails; that one is made as small as Hypothesis can."""
     backend = resolve(device)
@@ -94,15 +100,19 @@ def check_op(
         except KernelError as e:
             why = str(e)
             refused += 1
-            if op.required or tried:
-                return Result(op.name, level, FAIL, time.perf_counter() - began, tried, why, _code(str(device), op.name, level, case))
-            if refused > 2:
+            if op.required:
+                return Result(
+                    op.name, level, FAIL, time.perf_counter() - began, tried, why, _code(str(device), op.name, level, case)
+                )
+            if refused > 2 and not tried:
                 break
             continue
         tried += 1
         if fault:
             small, said = _shrunk(subject, check, case, fault) if shrink else (case, fault)
-            return Result(op.name, level, FAIL, time.perf_counter() - began, tried, said, _code(str(device), op.name, level, small))
+            return Result(
+                op.name, level, FAIL, time.perf_counter() - began, tried, said, _code(str(device), op.name, level, small)
+            )
     took = time.perf_counter() - began
     return Result(op.name, level, PASS, took, tried) if tried else Result(op.name, level, SKIP, took, 0, why)
 
