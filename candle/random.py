@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from typing import Any, Sequence
 
@@ -15,8 +16,8 @@ from .ops.random import words_of
 from .tensor import Tensor, current_trace, run
 
 __all__ = [
-    "Generator", "bernoulli", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "multinomial", "normal", "rand",
-    "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "seed", "set_rng_state",
+    "Generator", "bernoulli", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "multinomial",
+    "normal", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "seed", "set_rng_state",
 ]  # fmt: skip
 
 
@@ -134,7 +135,7 @@ class fork_rng:
 
 
 class replaying:
-    """Made where something is about to draw; within it, later, the same is drawn again, and afterwards it is as if nothing had been."""
+    """Made where something is about to draw; within it, later, the same is drawn again, which leaves no trace."""
 
     def __init__(self, backends: Sequence[Any]) -> None:
         for b in backends:
@@ -163,6 +164,9 @@ def _generator(generator: Generator | None, device: Any) -> Generator:
 def _draw(name: str, shape: Sequence[int], dtype: Any, device: Any, generator: Generator | None) -> Tensor:
     g = _generator(generator, device)
     wanted = _floating(dtype)
+    if wanted.kind == "c":
+        parts = OPS["view_as_complex"](_draw(name, (*shape, 2), dt.real_of(wanted), device, generator))
+        return parts * 0.5**0.5 if name == "random_normal" else parts
     state = g.take(words_of(shape, wanted, name == "random_normal"))
     made = run(OPS[name], (state,), {"shape": tuple(shape), "dtype": wanted})
     return made if device is None or generator is None else made.to(device)
@@ -171,7 +175,7 @@ def _draw(name: str, shape: Sequence[int], dtype: Any, device: Any, generator: G
 def rand(
     *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Uniform numbers in [0, 1)."""
+    """Uniform numbers in [0, 1); complex ones have both parts there."""
     made = _draw("random_uniform", _shape(size), dtype, device, generator)
     return made.requires_grad_() if requires_grad else made
 
@@ -179,7 +183,7 @@ def rand(
 def randn(
     *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Normal numbers of mean 0 and deviation 1."""
+    """Normal numbers of mean 0 and variance 1; that of complex ones is half and half in both parts."""
     made = _draw("random_normal", _shape(size), dtype, device, generator)
     return made.requires_grad_() if requires_grad else made
 
@@ -204,14 +208,14 @@ def _count(shape: Sequence[int]) -> int:
     return n
 
 
-def rand_like(x: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+def rand_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Uniform numbers in the shape, dtype and device of a tensor."""
-    return rand(x.shape, dtype=dtype or x.dtype, device=device or _of(x))
+    return rand(x.shape, dtype=dtype or x.dtype, device=device or _of(x), requires_grad=requires_grad)
 
 
-def randn_like(x: Tensor, dtype: Any = None, device: Any = None) -> Tensor:
+def randn_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Normal numbers in the shape, dtype and device of a tensor."""
-    return randn(x.shape, dtype=dtype or x.dtype, device=device or _of(x))
+    return randn(x.shape, dtype=dtype or x.dtype, device=device or _of(x), requires_grad=requires_grad)
 
 
 def randint_like(x: Tensor, low: int, high: int | None = None, dtype: Any = None, device: Any = None) -> Tensor:
@@ -268,22 +272,30 @@ def multinomial(
 ) -> Tensor:
     """Indices drawn by weights, which need not sum to one, from each row of [.., n].
 
-    Raises ShapeError where rows have fewer weights than are drawn without replacement.
+    Raises ShapeError where rows have fewer weights above zero than are drawn without replacement, or weights below zero.
     """
     p = probabilities.detach().double()
     n = p.shape[-1] if p.ndim else 0
     if p.ndim not in (1, 2) or n == 0 or num_samples < 1:
-        raise ShapeError(
-            f"multinomial takes weights [n] or [rows, n] and at least one sample but was given {probabilities.spec}, {num_samples}"
-        )
+        given = f"{probabilities.spec} and num_samples={num_samples}"
+        raise ShapeError(f"multinomial takes weights [n] or [rows, n] and at least one sample but was given {given}")
+    if not replacement and num_samples > n:
+        raise ShapeError(f"multinomial cannot draw {num_samples} of {n} without replacement")
+    if p.backend.name != "trace":
+        _check_weights(p, 1 if replacement else num_samples)
     if replacement:
         total = p.cumsum(-1)
         u = rand((*p.shape[:-1], num_samples), generator=generator, dtype=dt.float64, device=_of(p)) * total[..., -1:]
         return (total.unsqueeze(-2) <= u.unsqueeze(-1)).sum(-1).clamp(max=n - 1)
-    if num_samples > n:
-        raise ShapeError(f"multinomial cannot draw {num_samples} of {n} without replacement")
-    u = rand(p.shape, generator=generator, dtype=dt.float64, device=_of(p))
-    return (p.log() - (-(1 - u).log()).log()).topk(num_samples, -1)[1]
+    keys = p.log() + _draw("random_gumbel", p.shape, dt.float64, _of(p), generator)
+    return keys.topk(num_samples, -1)[1]
+
+
+def _check_weights(p: Tensor, least: int) -> None:
+    if not bool(((p >= 0) & p.isfinite()).all()):
+        raise ShapeError("multinomial takes weights that are at least 0 and finite but some are not")
+    if bool(((p > 0).sum(-1) < least).any()):
+        raise ShapeError(f"multinomial draws {least} of each row but some row has fewer weights above 0")
 
 
 def _in_place(draw: Any) -> Any:
@@ -320,15 +332,37 @@ def bernoulli_(x: Tensor, generator: Generator | None, p: Any = 0.5) -> Tensor:
 @_in_place
 def exponential_(x: Tensor, generator: Generator | None, lambd: float = 1.0) -> Tensor:
     """Give it exponential numbers of a rate."""
-    return -(1 - rand(x.shape, generator=generator, dtype=_real(x), device=_of(x))).log() / lambd
+    return _draw("random_exponential", x.shape, _real(x), _of(x), generator) / lambd
+
+
+@_in_place
+def geometric_(x: Tensor, generator: Generator | None, p: float = 0.5) -> Tensor:
+    """Give it how many trials of probability p it takes until one succeeds."""
+    if not 0 < p < 1:
+        raise ShapeError(f"geometric_'s p lies between 0 and 1 but {p} was given")
+    wide = dt.float64 if x.dtype is dt.float64 else dt.float32
+    return (_draw("random_exponential", x.shape, wide, _of(x), generator) / -math.log1p(-p)).ceil().to(dtype=x.dtype)
+
+
+@_in_place
+def log_normal_(x: Tensor, generator: Generator | None, mean: float = 1.0, std: float = 2.0) -> Tensor:
+    """Give it numbers whose logarithms are normal."""
+    return (randn(x.shape, generator=generator, dtype=_real(x), device=_of(x)) * std + mean).exp()
+
+
+@_in_place
+def cauchy_(x: Tensor, generator: Generator | None, median: float = 0.0, sigma: float = 1.0) -> Tensor:
+    """Give it numbers of Cauchy's distribution."""
+    u = rand(x.shape, generator=generator, dtype=_real(x), device=_of(x))
+    return ((u - 0.5) * math.pi).tan() * sigma + median
 
 
 @_in_place
 def random_(x: Tensor, generator: Generator | None, low: int = 0, high: int | None = None) -> Tensor:
     """Give it integers of [low, high); by default all that the dtype holds exactly."""
     if high is None:
-        limit = 2**24 if x.dtype.kind == "f" else int(dt.iinfo(x.dtype).max)
-        low, high = (0, low) if low else (0, limit)
+        exact = {dt.bool_: 1, dt.float16: 2**11, dt.bfloat16: 2**8, dt.float32: 2**24, dt.float64: 2**53}
+        low, high = 0, low or 1 + (exact[x.dtype] if x.dtype in exact else min(int(dt.iinfo(x.dtype).max), 2**63 - 1))
     return randint(low, high, x.shape, generator=generator, device=_of(x))
 
 
@@ -336,5 +370,5 @@ def _bernoulli(self: Tensor, p: Any = None, *, generator: Generator | None = Non
     return bernoulli(self, generator=generator) if p is None else bernoulli(self.full_like(p), generator=generator)
 
 
-Tensor.bernoulli = _bernoulli  # type: ignore[attr-defined]
-Tensor.multinomial = multinomial  # type: ignore[attr-defined]
+Tensor.bernoulli = _bernoulli  # type: ignore[assignment, attr-defined]
+Tensor.multinomial = multinomial  # type: ignore[assignment, attr-defined]

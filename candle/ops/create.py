@@ -29,7 +29,8 @@ def _arange_sample(d: Any) -> Any:
     return [], {"start": start, "step": d.int(1, 3), "length": min(d.size(0), 30), "dtype": dtype}
 
 
-@primitive("-> dtype", required=True, method=False, wide=False, shape=lambda *, start, step, length, dtype: (length,), sample=_arange_sample)
+@primitive("-> dtype", required=True, method=False, wide=False, sample=_arange_sample,
+           shape=lambda *, start, step, length, dtype: (length,))  # fmt: skip
 def arange(*, start: Any, step: Any, length: int, dtype: DType):
     """start, start + step, ... in float64 (integers exactly), then rounded to the dtype."""
     return (start + step * np.arange(length)).astype(dtype.numpy)
@@ -61,7 +62,8 @@ def linspace(*, start: Any, end: Any, steps: int, dtype: DType):
     """``steps`` numbers evenly from start to end, both included, computed from both ends so that they meet exactly."""
     n = np.arange(steps)
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
-    y = np.where(n < steps // 2 + steps % 2, start + step * n, end - step * (steps - 1 - n)) if steps > 1 else np.full(steps, start)
+    early = n < steps // 2 + steps % 2
+    y = np.where(early, start + step * n, end - step * (steps - 1 - n)) if steps > 1 else np.full(steps, start)
     return np.trunc(y).astype(dtype.numpy) if dtype.kind in "iu" else y.astype(dtype.numpy)
 
 
@@ -73,4 +75,3 @@ def _eye_sample(d: Any) -> Any:
 def eye(*, n: int, m: int, k: int, dtype: DType):
     """Ones on the k-th diagonal, zeros elsewhere."""
     return np.eye(n, m, k, dtype=np.int8).astype(dtype.numpy)
-

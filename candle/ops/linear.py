@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dtype import FLOATS, INEXACT, NUMBERS
 from ..errors import DTypeError, ShapeError
-from ..op import OPS, Dim, Spec, broadcast_shapes, composite, function, normalize_dim, primitive
+from ..op import OPS, Spec, broadcast_shapes, composite, function, normalize_dim, primitive
 from .elementwise import conj
 
 # -- matrices and vectors --------------------------------------------------------------------------
@@ -57,7 +57,7 @@ def mm(a: Any, b: Any) -> Any:
 @function()
 def bmm(a: Any, b: Any) -> Any:
     """The products of two stacks of matrices [b,m,k], [b,k,n]."""
-    if a.shape[:1] != b.shape[:1]:
+    if a.ndim == b.ndim == 3 and a.shape[0] != b.shape[0]:
         raise ShapeError(f"bmm takes as many matrices on both sides but was given {a.spec}, {b.spec}; use matmul to broadcast")
     return _exactly("bmm", a, b, 3, 3)
 
@@ -113,6 +113,8 @@ def _scaled(x: Any, factor: Any) -> Any:
 
 
 def _added(name: str, x: Any, product: Any, beta: Any, alpha: Any) -> Any:
+    if broadcast_shapes(x.shape, product.shape) != product.shape:
+        raise ShapeError(f"{name} adds what broadcasts to the product, {product.spec}, but was given {x.spec}")
     y = _scaled(product, alpha)
     if beta == 0:  # as BLAS: then x is not looked at, not even for NaN
         return y + x.detach().zeros_like()
@@ -201,7 +203,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
 
 
 def _parse(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list[list[str]], list[str]]:
-    """Labels of each operand's dimensions and of the result's; those of an ellipsis are "...0", "...1", counted from the right."""
+    """Labels of each operand's dimensions and of the result's; those of an ellipsis are ..., "...1", "...0"."""
     text = equation.replace(" ", "")
     left, arrow, right = text.partition("->")
     parts = left.split(",")
@@ -346,9 +348,30 @@ def _einsum(*xs, equation: str):
     return y if list(y.shape) == shape else y.expand(shape)
 
 
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def _lettered(args: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
+    """An equation from tensors and lists of numbers in turn, the result's list last."""
+
+    def part(numbers: Any) -> str:
+        if not all(n is Ellipsis or (isinstance(n, int) and 0 <= n < len(_LETTERS)) for n in numbers):
+            raise ShapeError(f"einsum's dimensions are numbered from 0 to {len(_LETTERS) - 1} but {list(numbers)} was given")
+        return "".join(["..." if n is Ellipsis else _LETTERS[n] for n in numbers])
+
+    pairs = len(args) // 2
+    equation = ",".join([part(args[2 * i + 1]) for i in range(pairs)])
+    return equation + ("->" + part(args[-1]) if len(args) % 2 else ""), tuple(args[: 2 * pairs : 2])
+
+
 @function(method=False)
 def einsum(equation: str, *operands: Any) -> Any:
-    """Einstein's summation: ``einsum("bij,bjk->bik", x, y)``; ``...`` stands for dimensions that broadcast."""
+    """Einstein's summation: ``einsum("bij,bjk->bik", x, y)``; ``...`` stands for dimensions that broadcast.
+
+    Also ``einsum(x, [0, 1], y, [1, 2], [0, 2])``, numbers below 52 in place of letters.
+    """
+    if hasattr(equation, "spec") and operands:
+        equation, operands = _lettered((equation, *operands))
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
     if not isinstance(equation, str):
@@ -429,6 +452,3 @@ def trace(x: Any) -> Any:
     if x.ndim != 2:
         raise ShapeError(f"trace takes a matrix but was given {x.spec}")
     return x.diagonal().sum()
-
-
-_ = Dim

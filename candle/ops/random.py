@@ -10,10 +10,10 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from ..dtype import FLOATS, INTEGERS, DType, float16, float32, float64, int64, uint32, uint64
+from ..dtype import FLOATS, DType, float16, float32, float64, int64, uint32, uint64
 from ..errors import DTypeError, ShapeError
 from ..op import Shape, Spec, composite, primitive
-from .elementwise import cast
+from .elementwise import cast, where
 
 ROUNDS = 10
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
@@ -102,7 +102,7 @@ def random_bits(state, *, shape: Shape):
 def _floating(name: str) -> Any:
     def canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> Mapping[str, Any]:
         if attrs["dtype"] not in FLOATS:
-            raise DTypeError(f"{name} gives floats but was asked for {attrs['dtype']}; use one of float16, bfloat16, float32, float64")
+            raise DTypeError(f"{name} gives float16, bfloat16, float32 or float64 but was asked for {attrs['dtype']}")
         return _bits_canon(specs, attrs)
 
     return canon
@@ -125,6 +125,12 @@ def _unit(state: Any, shape: Sequence[int], dtype: DType) -> Any:
     return cast(cast(bits >> (32 - kept), dtype=float32) * 2.0**-kept, dtype=dtype)
 
 
+def _above_zero(u: Any, dtype: DType) -> Any:
+    """-log(1 - u) of uniform numbers, where u is 0 as if it lay in the middle of its step: never 0, nor infinite."""
+    half_step = 2.0**-54 if dtype is float64 else 2.0**-25
+    return where(u == 0, half_step, -(1 - u).log())
+
+
 def words_of(shape: Sequence[int], dtype: DType, normal: bool = False) -> int:
     """How many counters ``uniform`` or ``normal`` of a shape use up."""
     n = math.prod(shape)
@@ -139,8 +145,26 @@ def random_uniform(state, *, shape: Shape, dtype: DType = float32):
     return _unit(state, shape, dtype)
 
 
-@composite("int64 -> dtype", method=False, canon=_floating("normal"), shape=lambda state, *, shape, dtype: shape, special=False, ulps=64.0,
-           sample=_state_sample(shape=_shape_of, dtype=_one_float))  # fmt: skip
+@composite("int64 -> dtype", method=False, canon=_floating("exponential"), special=False, ulps=64.0,
+           shape=lambda state, *, shape, dtype: shape, sample=_state_sample(shape=_shape_of, dtype=_one_float))  # fmt: skip
+def random_exponential(state, *, shape: Shape, dtype: DType = float32):
+    """Exponential numbers of rate 1, above 0; half precision from float32."""
+    wide = float64 if dtype is float64 else float32
+    y = _above_zero(_unit(state, shape, wide), wide)
+    return y if dtype is wide else cast(y, dtype=dtype)
+
+
+@composite("int64 -> dtype", method=False, canon=_floating("gumbel"), shape=lambda state, *, shape, dtype: shape, special=False,
+           ulps=256.0, sample=_state_sample(shape=_shape_of, dtype=_one_float))  # fmt: skip
+def random_gumbel(state, *, shape: Shape, dtype: DType = float32):
+    """Numbers of Gumbel's distribution: the logarithms of weights plus these are largest as often as the weights say."""
+    wide = float64 if dtype is float64 else float32
+    y = -_above_zero(_unit(state, shape, wide), wide).log()
+    return y if dtype is wide else cast(y, dtype=dtype)
+
+
+@composite("int64 -> dtype", method=False, canon=_floating("normal"), shape=lambda state, *, shape, dtype: shape, special=False,
+           ulps=64.0, sample=_state_sample(shape=_shape_of, dtype=_one_float))  # fmt: skip
 def random_normal(state, *, shape: Shape, dtype: DType = float32):
     """Normal numbers of mean 0 and deviation 1, by Box and Muller's transform of pairs; half precision from float32."""
     n = math.prod(shape)
@@ -168,13 +192,11 @@ def _integers_sample(d: Any) -> Any:
     return [state], {**attrs, "low": low, "high": low + d.one([1, 2, 3, 7, 100, 2**31, 2**40]), "dtype": int64}
 
 
-@composite("int64 -> dtype", method=False, canon=_integers_canon, shape=lambda state, *, low, high, shape, dtype: shape, sample=_integers_sample)
+@composite("int64 -> dtype", method=False, canon=_integers_canon, sample=_integers_sample,
+           shape=lambda state, *, low, high, shape, dtype: shape)  # fmt: skip
 def random_integers(state, *, low: int, high: int, shape: Shape, dtype: DType = int64):
     """Integers of [low, high): 64 random bits modulo the range, whose bias is below range / 2^64."""
     words = cast(random_bits(state, shape=(*shape, 2)), dtype=uint64)
     wide = (words[..., 0] << 32) | words[..., 1]
     found = cast(wide.remainder(high - low), dtype=int64) + low
     return found if dtype is int64 else cast(found, dtype=dtype)
-
-
-_ = INTEGERS
