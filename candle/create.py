@@ -220,7 +220,7 @@ def linspace(start: Any, end: Any, steps: int, dtype: Any = None, device: Any = 
 
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, dtype: Any = None, device: Any = None) -> Tensor:
     """``steps`` powers of base, the exponents evenly from start to end."""
-    return (linspace(start, end, steps, dt.float64, device) * float(np.log(base))).exp().to(dtype=_floating(dtype))
+    return (base ** linspace(start, end, steps, dt.float64, device)).to(dtype=_floating(dtype))
 
 
 def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
