@@ -32,8 +32,12 @@ FLOATS = ["float16", "bfloat16", "float32", "float64"]
 
 def both(call, rtol=None):
     """The same call on either library; ``d`` gives its dtypes by name."""
-    check(lambda: call(candle, lambda name: getattr(candle, name if name != "bool" else "bool_")),
-          lambda: call(torch, lambda name: getattr(torch, name)), grad=False, rtol=rtol)  # fmt: skip
+    check(
+        lambda: call(candle, lambda name: getattr(candle, name if name != "bool" else "bool_")),
+        lambda: call(torch, lambda name: getattr(torch, name)),
+        grad=False,
+        rtol=rtol,
+    )
 
 
 @pytest.mark.parametrize("name", ["zeros", "ones"])
@@ -70,9 +74,25 @@ def test_full_in_the_form_of_another():
 
 
 RANGES = [
-    (0,), (1,), (5,), (5.0,), (2.5,), (1, 4), (4, 4), (1, 10, 3), (1, 11, 3), (10, 1, -3), (10, 1, -4), (0, 1, 0.1), (0.0, 1.0, 0.25),
-    (1, 0, -0.3), (-5, 5, 2), (0, 3, 0.7), (2**40, 2**40 + 3), (0.1, 0.75, 0.05),
-]  # fmt: skip
+    (0,),
+    (1,),
+    (5,),
+    (5.0,),
+    (2.5,),
+    (1, 4),
+    (4, 4),
+    (1, 10, 3),
+    (1, 11, 3),
+    (10, 1, -3),
+    (10, 1, -4),
+    (0, 1, 0.1),
+    (0.0, 1.0, 0.25),
+    (1, 0, -0.3),
+    (-5, 5, 2),
+    (0, 3, 0.7),
+    (2**40, 2**40 + 3),
+    (0.1, 0.75, 0.05),
+]
 
 
 @pytest.mark.parametrize("args", RANGES, ids=str)
