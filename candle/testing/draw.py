@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import math
 import random
@@ -63,7 +64,7 @@ class Draw:
     def __init__(self, op: Op, case: Case, contents: int = 0, choose: Callable[[int, int], int] | None = None) -> None:
         if case.choices is not None and choose is None:
             kept = iter(case.choices)
-            choose = lambda lo, hi: min(max(next(kept, lo), lo), hi)  # noqa: E731
+            choose = lambda lo, hi: min(max(next(kept, lo), lo), hi)
         self.op, self.case, self.contents, self.choose = op, case, contents, choose
         self.asked = 0
         self.arrays = 0
@@ -274,7 +275,7 @@ class Draw:
         self.arrays += 1
         return np.random.default_rng([zlib.crc32(self.key.encode()), self.case.number, self.contents, self.arrays])
 
-    def array(self, shape: Sequence[int], dtype: Any, domain: tuple[float, float] | None = None) -> np.ndarray[Any, Any]:
+    def array(self, shape: Sequence[builtins.int], dtype: Any, domain: tuple[builtins.float, builtins.float] | None = None) -> np.ndarray[Any, Any]:
         """An array with contents of the case's kind, within the domain (by default the op's)."""
         dtype = as_dtype(dtype)
         shape = tuple(shape)
@@ -282,7 +283,7 @@ class Draw:
             raise Unsuitable(f"{shape} is too large")
         return contents(self._rng(), shape, dtype, self.case, domain, self.op)
 
-    def ids(self, shape: Sequence[int], n: int, dtype: Any = None, negative: bool = False) -> np.ndarray[Any, Any]:
+    def ids(self, shape: Sequence[builtins.int], n: builtins.int, dtype: Any = None, negative: builtins.bool = False) -> np.ndarray[Any, Any]:
         """Indices below n: spread, repeated, all the last one, sorted, or (where admitted) counted from the end."""
         shape = tuple(shape)
         if n <= 0 and math.prod(shape):

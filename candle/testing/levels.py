@@ -120,9 +120,11 @@ def storage(backend: Backend) -> dict[str, Check]:
 
 
 def _transformer() -> tuple[Any, Any]:
-    from .. import nn
+    from .. import nn as layers
 
-    class Small(nn.Module):
+    nn: Any = layers
+
+    class Small(layers.Module):
         def __init__(self) -> None:
             super().__init__()
             self.embedding = nn.Embedding(19, 12)
@@ -136,15 +138,17 @@ def _transformer() -> tuple[Any, Any]:
 
 
 def _mlp() -> tuple[Any, Any]:
-    from .. import nn
+    from .. import nn as layers
 
+    nn: Any = layers
     model = nn.Sequential(nn.Linear(9, 17), nn.GELU(), nn.LayerNorm(17), nn.Linear(17, 5))
     return model, np.random.default_rng(2).standard_normal((6, 9)).astype(np.float32)
 
 
 def _cnn() -> tuple[Any, Any]:
-    from .. import nn
+    from .. import nn as layers
 
+    nn: Any = layers
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 6, 3, stride=2, bias=False), nn.SiLU(),
         nn.Flatten(), nn.Linear(54, 5),
@@ -157,7 +161,7 @@ def _train(model: Any, x: Tensor, target: Tensor) -> list[np.ndarray[Any, Any]]:
     from .. import optim
     from ..op import OPS
 
-    opt = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)  # Adam's first steps make much of gradients that are almost 0
+    opt = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)  # Adam would enlarge gradients near 0
     found = []
     for _ in range(2):
         with enable_grad():

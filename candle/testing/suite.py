@@ -174,8 +174,8 @@ def _repeats(subject: Subject, check: Callable[..., str | None], case: Case) -> 
 def _wanted(patterns: Any) -> Callable[[str], bool]:
     if patterns is None:
         return lambda name: True
-    listed = [patterns] if isinstance(patterns, (str, Op)) else list(patterns)
-    listed = [p.name if isinstance(p, Op) else p for p in listed]
+    given: list[Any] = [patterns] if isinstance(patterns, (str, Op)) else list(patterns)
+    listed: list[str] = [p.name if isinstance(p, Op) else p for p in given]
     unknown = [p for p in listed if not any(fnmatchcase(n, p) for n in OPS)]
     if unknown:
         raise CandleError(f"there is no op called {', '.join(unknown)}; `candle ops` lists them")
@@ -224,8 +224,8 @@ def check(
 ) -> Report:
     """Check a device.
 
-    ``levels`` are some of LEVELS; ``ops`` patterns such as ``"conv*"``; ``examples`` how many cases are drawn of each op beside those
-    that every op is tried with; ``xfail`` a file (or a dict) of known gaps.  Raises CandleError for unknown names.
+    ``levels`` are some of LEVELS; ``ops`` patterns such as ``"conv*"``; ``examples`` how many cases of each op are drawn beside
+    those that every op is tried with; ``xfail`` a file (or a dict) of known gaps.  Raises CandleError for unknown names.
     """
     backend, gaps, wanted = resolve(device), Gaps(xfail), _wanted(ops)
     chosen = _levels(levels)
