@@ -161,7 +161,7 @@ def _once(s: Subject, x: Drawn, want: Sequence[Tensor]) -> str | None:
     for at, (t, v) in enumerate(zip(operands, x.arrays)):
         if t is not None and (fault := compared(np.asarray(_got(t)), v, 0.0, 0.0)):
             return f"operand {at} does not arrive as it was put there ({x.layouts[at]}): {fault}"
-    specs = [None if v is None else t.spec for v, t in zip(x.arrays, operands)]
+    specs = [None if t is None else t.spec for t in operands]
     first: list[Any] = []
     for again in (False, True):
         try:

@@ -61,7 +61,13 @@ class Draw:
     is random, from the case's number.  ``choose(lo, hi)`` may replace that: Hypothesis's integers, so that it can shrink.
     """
 
-    def __init__(self, op: Op, case: Case, contents: int = 0, choose: Callable[[int, int], int] | None = None) -> None:
+    def __init__(
+        self,
+        op: Op,
+        case: Case,
+        contents: builtins.int = 0,
+        choose: Callable[[builtins.int, builtins.int], builtins.int] | None = None,
+    ) -> None:
         if case.choices is not None and choose is None:
             kept = iter(case.choices)
             choose = lambda lo, hi: min(max(next(kept, lo), lo), hi)
@@ -79,7 +85,7 @@ class Draw:
 
     # -- choices
 
-    def _pick(self, n: int) -> int:
+    def _pick(self, n: builtins.int) -> builtins.int:
         """One of n."""
         self.asked += 1
         if n <= 1:
@@ -91,7 +97,7 @@ class Draw:
         block, at = divmod(self.case.number, n)
         return _shuffled(f"{self.key}/{self.asked}/{block}", n)[at]
 
-    def int(self, lo: int, hi: int) -> int:
+    def int(self, lo: builtins.int, hi: builtins.int) -> builtins.int:
         """An integer from lo to hi, both included; often one of the two where there are many."""
         if hi < lo:
             raise Unsuitable(f"no integer from {lo} to {hi}")
@@ -102,14 +108,14 @@ class Draw:
             return self.choose(lo, hi)
         return lo if edge == 0 else hi if edge == 1 else self.random.randint(lo, hi)
 
-    def bool(self) -> bool:
+    def bool(self) -> builtins.bool:
         return bool(self._pick(2))
 
     def one(self, choices: Sequence[Any]) -> Any:
         """One of some things."""
         return choices[self._pick(len(choices))]
 
-    def float(self, lo: float, hi: float) -> float:
+    def float(self, lo: builtins.float, hi: builtins.float) -> builtins.float:
         return round(lo + (hi - lo) * self.int(0, 64) / 64, 6)
 
     def dtype(self, types: Sequence[DType]) -> DType:
@@ -125,7 +131,7 @@ class Draw:
 
     # -- shapes
 
-    def size(self, lo: int = 1) -> int:
+    def size(self, lo: builtins.int = 1) -> builtins.int:
         """The size of one axis."""
         self.sized = True
         self.sizes += 1
@@ -146,7 +152,7 @@ class Draw:
             return max(lo, (3, 5, 7, 11, 13)[self._pick(5)])
         return max(lo, 1 + self._pick(5))
 
-    def shape(self, min_dims: int = 0, max_dims: int = 4) -> tuple[int, ...]:
+    def shape(self, min_dims: builtins.int = 0, max_dims: builtins.int = 4) -> tuple[builtins.int, ...]:
         """A shape of at least ``min_dims`` axes; more than ``max_dims`` of them come where rank is the point."""
         self.sized = True
         flavour = self.case.flavour
@@ -174,13 +180,13 @@ class Draw:
             n = self.int(min_dims, max_dims)
         return self._axes(n)
 
-    def _room(self, n: int) -> bool:
+    def _room(self, n: builtins.int) -> builtins.bool:
         if self.spent * n > 1 << 18:
             return False
         self.spent *= max(n, 1)
         return True
 
-    def _axes(self, n: int) -> tuple[int, ...]:
+    def _axes(self, n: builtins.int) -> tuple[builtins.int, ...]:
         flavour = self.case.flavour
         if n == 0:
             return ()
@@ -216,7 +222,7 @@ class Draw:
             return tuple([66_001 if i == at else 2 + self._pick(2) if n < 3 else 1 + self._pick(2) for i in range(n)])
         return tuple([1 + self._pick(5) for _ in range(n)])
 
-    def shapes(self, trailing: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
+    def shapes(self, trailing: Sequence[Sequence[str]]) -> list[tuple[builtins.int, ...]]:
         """One shape for each operand: axes that broadcast, then the named ones."""
         named: dict[str, int] = {}
         ends = []
@@ -241,16 +247,16 @@ class Draw:
             found.append((*own, *end))
         return found
 
-    def _lead(self) -> tuple[int, ...]:
+    def _lead(self) -> tuple[builtins.int, ...]:
         """Axes before named ones, where those are long."""
         return tuple([1 + self._pick(3) for _ in range(self._pick(3))])
 
-    def dim(self, shape: Sequence[int]) -> int:
+    def dim(self, shape: Sequence[builtins.int]) -> builtins.int:
         """A dimension, from the front or from the back."""
         n = max(len(shape), 1)
         return self._pick(2 * n) - n
 
-    def dims(self, shape: Sequence[int]) -> Any:
+    def dims(self, shape: Sequence[builtins.int]) -> Any:
         """None, one dimension, or some in any order."""
         n = len(shape)
         kind = self._pick(4)
@@ -262,7 +268,7 @@ class Draw:
         self.random.shuffle(chosen)
         return tuple([i - n if self._pick(3) == 0 else i for i in chosen])
 
-    def permutation(self, n: int) -> tuple[int, ...]:
+    def permutation(self, n: builtins.int) -> tuple[builtins.int, ...]:
         order = list(range(n))
         for i in range(n - 1, 0, -1):
             j = self._pick(i + 1)
@@ -275,7 +281,9 @@ class Draw:
         self.arrays += 1
         return np.random.default_rng([zlib.crc32(self.key.encode()), self.case.number, self.contents, self.arrays])
 
-    def array(self, shape: Sequence[builtins.int], dtype: Any, domain: tuple[builtins.float, builtins.float] | None = None) -> np.ndarray[Any, Any]:
+    def array(
+        self, shape: Sequence[builtins.int], dtype: Any, domain: tuple[builtins.float, builtins.float] | None = None
+    ) -> np.ndarray[Any, Any]:
         """An array with contents of the case's kind, within the domain (by default the op's)."""
         dtype = as_dtype(dtype)
         shape = tuple(shape)
@@ -283,7 +291,9 @@ class Draw:
             raise Unsuitable(f"{shape} is too large")
         return contents(self._rng(), shape, dtype, self.case, domain, self.op)
 
-    def ids(self, shape: Sequence[builtins.int], n: builtins.int, dtype: Any = None, negative: builtins.bool = False) -> np.ndarray[Any, Any]:
+    def ids(
+        self, shape: Sequence[builtins.int], n: builtins.int, dtype: Any = None, negative: builtins.bool = False
+    ) -> np.ndarray[Any, Any]:
         """Indices below n: spread, repeated, all the last one, sorted, or (where admitted) counted from the end."""
         shape = tuple(shape)
         if n <= 0 and math.prod(shape):
@@ -311,8 +321,10 @@ class Draw:
 
 _WHOLE = (-4.0, 4.0)
 _PLAIN_COMPLEX = {
-    "add", "sub", "neg", "mul", "eq", "ne", "real", "imag", "conj_physical", "isnan", "isinf", "isfinite", "isreal", "cast", "alias",
-    "where", "abs", "nan_to_num", "logical_not", "logical_and", "logical_or", "logical_xor", "view_as_real", "view_as_complex", "positive",
+    "add", "sub", "neg", "mul", "eq", "ne", "real", "imag", "conj_physical", "isnan", "isinf", "isfinite", "isreal",
+    "cast", "alias",
+    "where", "abs", "nan_to_num", "logical_not", "logical_and", "logical_or", "logical_xor", "view_as_real",
+    "view_as_complex", "positive",
 }  # fmt: skip
 _PICKS = {
     "amax",
@@ -508,7 +520,8 @@ _FIRST = (
     ("plain", "special"), ("high", "normal"), ("scalar", "normal"), ("plain", "tiny"), ("plain", "large"), ("zero", "normal"),
     ("equal", "ties"), ("odd", "ties"), ("ones", "ties"), ("high", "normal"), ("zero", "normal"), ("plain", "normal"),
     ("equal", "normal"), ("ones", "normal"), ("odd", "normal"), ("plain", "special"), ("odd", "special"), ("scalar", "special"),
-    ("cube", "normal"), ("cube", "ties"), ("zero", "ties"), ("high", "ties"), ("zero", "normal"), ("equal", "normal"), ("scalar", "ties"), ("high", "special"),
+    ("cube", "normal"), ("cube", "ties"), ("zero", "ties"), ("high", "ties"), ("zero", "normal"), ("equal",
+    "normal"), ("scalar", "ties"), ("high", "special"),
 )  # fmt: skip
 _SHAPES = ("plain", "odd", "equal", "ones", "high", "zero", "plain")
 
@@ -542,7 +555,8 @@ def cases(op: Op, examples: int = 24, seed: int = 0) -> list[Case]:
     count = max(1, min(len(op.inputs), 4))
     for which in range(count if op.inputs else 0):
         for at, layout in enumerate(LAYOUTS[1:]):
-            add(flavour=("plain", "odd", "high", "equal")[(at + which) % 4], kind=at + which, dtype=wide[(at + which) % len(wide)],
+            add(flavour=("plain", "odd", "high", "equal")[(at + which) % 4], kind=at + which,
+                dtype=wide[(at + which) % len(wide)],
                 layouts=f"{layout} {which}" if count > 1 and not op.variadic else layout)  # fmt: skip
     for at, layout in enumerate(LAYOUTS[1:]):
         add(flavour=("odd", "plain")[at % 2], kind=turn[at % n], layouts=layout)

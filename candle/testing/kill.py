@@ -256,8 +256,8 @@ def _made(path: Any) -> tuple[list[tuple[str, Bug]], dict[str, str]]:
     if not found:
         name, why = next(iter(refused.items()))
         raise CandleError(
-            f"the seeded bug {name} of {path} could not be made: {why}; it is a function that takes a table of kernels and returns it "
-            f"with one broken, or returns an op with one broken gradient"
+            f"the seeded bug {name} of {path} could not be made: {why}; it is a function that takes a table of kernels and "
+            f"returns it with one broken, or returns an op with one broken gradient"
         )
     return found, refused
 

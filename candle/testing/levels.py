@@ -150,7 +150,8 @@ def _cnn() -> tuple[Any, Any]:
 
     nn: Any = layers
     model = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 6, 3, stride=2, bias=False), nn.SiLU(),
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 6, 3, stride=2, bias=False),
+        nn.SiLU(),
         nn.Flatten(), nn.Linear(54, 5),
     )  # fmt: skip
     return model, np.random.default_rng(3).standard_normal((4, 3, 14, 14)).astype(np.float32)
