@@ -294,3 +294,61 @@ def test_an_unknown_name_says_what_is_near():
         _ = candle.fft.rftt
     assert {"fft", "rfftn", "ihfft2"} <= set(dir(candle.fft))
     assert math.isclose(float(candle.fft.fft(candle.ones(3))[0].real), 3.0)
+
+
+# -- the array API's extension ---------------------------------------------------------------------
+
+
+def standard(x):
+    from candle import array_api
+
+    return array_api.asarray(x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("name", [*ONE, "fftn", "ifftn", "rfftn", "irfftn"])
+def test_the_standards_transforms_are_numpys(name, dtype):
+    from candle import array_api
+
+    ours, theirs = getattr(array_api.fft, name), getattr(np.fft, name)
+    x = numbers((4, 5), dtype)
+    if name in (*REAL_ONLY, "rfftn") and x.dtype.kind == "c":
+        with pytest.raises(TypeError, match="takes real floats"):
+            ours(standard(x))
+        return
+    wide = x.astype("complex128" if x.dtype.kind == "c" else "float64")
+    along = {"n": 6, "axis": 0} if name in ONE else {"s": (3, 6), "axes": (1, 0)}
+    for given in ({}, {"norm": "ortho"}, {**along, "norm": "forward"}):
+        got, want = np.asarray(ours(standard(x), **given)), theirs(wide, **given)
+        single = dtype in ("float32", "complex64")
+        assert got.dtype == (want.dtype if not single else "complex64" if want.dtype.kind == "c" else "float32")
+        np.testing.assert_allclose(got, want, rtol=1e-5 if single else 1e-12, atol=1e-5 if single else 1e-12)
+
+
+def test_the_standards_frequencies_and_shifts_are_numpys():
+    from candle import array_api
+
+    for n in (1, 4, 5):
+        for name in ("fftfreq", "rfftfreq"):
+            got = getattr(array_api.fft, name)(n, d=0.5, dtype=array_api.float64)
+            np.testing.assert_allclose(np.asarray(got), getattr(np.fft, name)(n, 0.5), rtol=1e-15)
+            assert getattr(array_api.fft, name)(n).dtype is array_api.float32
+    x = numbers((3, 4))
+    for name in ("fftshift", "ifftshift"):
+        for axes in (None, 0, (1, 0), -1):
+            assert np.array_equal(getattr(array_api.fft, name)(standard(x), axes=axes), getattr(np.fft, name)(x, axes))
+
+
+def test_what_the_standards_transforms_refuse():
+    from candle.array_api import fft, int64
+
+    x = standard(numbers((3, 4)))
+    for call, error, text in (
+        (lambda: fft.fft(standard(np.arange(3))), TypeError, "takes floats"),
+        (lambda: fft.fftn(x, s=(2, 2)), ValueError, "pass the axes"),
+        (lambda: fft.fftshift(x, axes=(0, -2)), ValueError, "each axis once"),
+        (lambda: fft.fftfreq(3, dtype=int64), TypeError, "gives float32 or float64"),
+        (lambda: fft.fft(numbers((3,))), TypeError, "use asarray"),
+    ):
+        with pytest.raises(error, match=text):
+            call()

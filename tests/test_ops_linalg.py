@@ -691,7 +691,154 @@ def test_errors(call, error, text):
     assert text in str(caught.value)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(3, 3), (4, 2), (2, 4), (2, 3, 5), (0, 3, 2), (3, 0)])
+def test_the_older_svd_and_qr(shape, dtype):
+    x = numbers(shape, dtype)
+    k, front = min(shape[-2:]), shape[:-2]
+    for some in (True, False):
+        u, s, v = candle.svd(to_candle(x), some=some)
+        want = torch.svd(torch.from_numpy(x), some=some)
+        assert [tuple(y.shape) for y in (u, s, v)] == [tuple(y.shape) for y in want]
+        np.testing.assert_allclose(s.numpy(), want.S.numpy(), atol=1e-12)
+        made = (u[..., :k] * s.unsqueeze(-2)) @ v[..., :k].mH
+        np.testing.assert_allclose(made.detach().numpy(), x, atol=1e-12)
+        q, r = to_candle(x).qr(some)
+        assert q.shape == (*front, shape[-2], k if some else shape[-2])
+        np.testing.assert_allclose((q @ r).detach().numpy(), x, atol=1e-12)
+    bare = candle.svd(to_candle(x), compute_uv=False)
+    theirs = torch.svd(torch.from_numpy(x), compute_uv=False)
+    assert [tuple(y.shape) for y in bare] == [tuple(y.shape) for y in theirs] and not bare.U.any() and not bare.V.any()
+    np.testing.assert_allclose(bare.S.numpy(), theirs.S.numpy(), atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:torch.(qr|svd) is deprecated")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_of_the_older_svd_and_qr(dtype):
+    def product(library):
+        def call(x):
+            (u, s, v), (q, r) = library.svd(x), library.qr(x)
+            return s, (u * s.unsqueeze(-2) ** 2) @ v.mH, q @ r.triu(1)
+
+        return call
+
+    check(product(candle), product(torch), square((2, 3, 3), dtype), rtol=1e-7)
+
+
 def test_an_unknown_name_says_what_is_near():
     with pytest.raises(AttributeError, match="did you mean 'svdvals'"):
         _ = linalg.svdval
     assert {"svd", "lu", "multi_dot"} <= set(dir(linalg))
+
+
+# -- the array API's extension ---------------------------------------------------------------------
+
+
+def standard(x):
+    from candle import array_api
+
+    return array_api.asarray(x)
+
+
+VALUES = {
+    "cholesky": [{}, {"upper": True}], "det": [{}], "diagonal": [{}, {"offset": 1}, {"offset": -2}, {"offset": 9}], "inv": [{}],
+    "eigvalsh": [{}], "matrix_norm": [{"ord": o} for o in ("fro", "nuc", 1, -1, 2, -2, INF, -INF)] + [{"keepdims": True}],
+    "matrix_rank": [{}, {"rtol": 0.5}], "pinv": [{}, {"rtol": 0.4}], "svdvals": [{}],
+    "trace": [{}, {"offset": -1}, {"offset": 7}],
+    "vector_norm": [
+        {}, {"ord": 0}, {"ord": 1, "axis": -1}, {"ord": 3.5, "axis": 1}, {"ord": INF, "axis": (0, 2), "keepdims": True},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "given"), [(n, g) for n, gs in VALUES.items() for g in gs])
+def test_the_standards_values_are_numpys(name, given, dtype):
+    from candle import array_api
+
+    x = hermitian((2, 3, 3), dtype)
+    got = getattr(array_api.linalg, name)(standard(x), **given)
+    np.testing.assert_allclose(np.asarray(got), getattr(np.linalg, name)(x, **given), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_standards_factors_make_the_matrix(dtype):
+    from candle.array_api import linalg as ours
+
+    x = numbers((2, 4, 3), dtype)
+    for full in (True, False):
+        u, s, vh = map(np.asarray, ours.svd(standard(x), full_matrices=full))
+        assert u.shape == ((2, 4, 4) if full else (2, 4, 3))
+        np.testing.assert_allclose((u[..., :3] * s[:, None]) @ vh, x, atol=1e-12)
+        q, r = map(np.asarray, ours.qr(standard(x), mode="complete" if full else "reduced"))
+        assert q.shape == u.shape and np.array_equal(r, np.triu(r))
+        np.testing.assert_allclose(q @ r, x, atol=1e-12)
+    h = hermitian((2, 3, 3), dtype)
+    found = ours.eigh(standard(h))
+    v = np.asarray(found.eigenvectors)
+    np.testing.assert_allclose((v * np.asarray(found.eigenvalues)[:, None]) @ v.conj().mT, h, atol=1e-12)
+    found = ours.slogdet(standard(square((2, 3, 3), dtype)))
+    whole = np.asarray(found.sign) * np.exp(np.asarray(found.logabsdet))
+    np.testing.assert_allclose(whole, np.linalg.det(square((2, 3, 3), dtype)), rtol=1e-12)
+
+
+def test_the_standards_solve_takes_matrices_where_not_one_vector():
+    from candle.array_api import linalg as ours
+
+    a = square((3, 2, 2))
+    for b in (numbers((2,)), numbers((2, 4)), numbers((3, 2, 1)), numbers((5, 1, 2, 3))):
+        np.testing.assert_allclose(np.asarray(ours.solve(standard(a), standard(b))), np.linalg.solve(a, b), rtol=1e-11)
+
+
+def test_the_standards_cross_products_and_tolerances_broadcast():
+    from candle.array_api import linalg as ours
+
+    a, b = numbers((4, 1, 3)), numbers((2, 3), seed=1)
+    np.testing.assert_allclose(np.asarray(ours.cross(standard(a), standard(b))), np.cross(a, b), rtol=1e-12)
+    x, limits = hermitian((2, 3, 3)), np.array([0.0, 0.5])
+    for name in ("matrix_rank", "pinv"):
+        got = np.asarray(getattr(ours, name)(standard(x), rtol=standard(limits)))
+        for i, limit in enumerate(limits):
+            np.testing.assert_allclose(got[i], getattr(np.linalg, name)(x[i], rtol=limit), atol=1e-12)
+    assert np.array_equal(ours.outer(standard([1, 2]), standard([3, 4])), [[3, 4], [6, 8]])
+
+
+def test_the_standards_sums_of_integers_are_wide():
+    from candle.array_api import int8, int64, uint8, uint64
+    from candle.array_api import linalg as ours
+
+    for given, wide in ((int8, int64), (uint8, uint64)):
+        x = standard(candle.full((3, 3), 100, dtype=given))
+        assert ours.trace(x).dtype is wide and int(ours.trace(x)) == 300
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 0), (2, 0, 3), (3, 0), (0, 2, 2)])
+def test_the_standards_norms_of_nothing(shape):
+    from candle.array_api import linalg as ours
+
+    x = standard(np.zeros(shape))
+    for ord in ("fro", "nuc", 1, 2, INF):
+        assert np.array_equal(ours.matrix_norm(x, ord=ord), np.zeros(shape[:-2]))
+    if 0 in shape[-2:]:
+        with pytest.raises(ValueError, match="with elements"):
+            ours.matrix_norm(x, ord=-2)
+
+
+def test_what_the_standards_linear_algebra_refuses():
+    from candle.array_api import linalg as ours
+
+    x, whole, truth = standard(square()), standard(np.arange(3)), standard([True])
+    for call, error, text in (
+        (lambda: ours.inv(standard(np.eye(2, dtype=int))), TypeError, "takes floats"),
+        (lambda: ours.inv(standard(np.ones((2, 2)))), LinAlgError, "singular"),
+        (lambda: ours.cross(x, whole), TypeError, "different kinds"),
+        (lambda: ours.cross(x, standard(np.ones(3)), axis=0), ValueError, "negative unless"),
+        (lambda: ours.cross(standard(np.ones(2)), standard(np.ones(2))), ValueError, "axes of size 3"),
+        (lambda: ours.outer(x, x), ValueError, "two vectors"),
+        (lambda: ours.outer(truth, truth), TypeError, "bool was given"),
+        (lambda: ours.trace(whole), ValueError, "takes matrices"),
+        (lambda: ours.pinv(x, rtol=whole), TypeError, "rtol holds real floats"),
+        (lambda: ours.det(square()), TypeError, "use asarray"),
+    ):
+        with pytest.raises(error, match=text):
+            call()

@@ -1109,3 +1109,31 @@ def cdist(x1, x2, *, p: float = 2.0, compute_mode: str = None):
 for _name, _op in {"inverse": inv, "det": det, "pinverse": pinv, "matrix_power": matrix_power, "matrix_exp": matrix_exp,
                    "cholesky": linalg_cholesky, "slogdet": _slogdet_named}.items():  # fmt: skip
     also_called(_name, _op)
+
+
+class OldSVD(NamedTuple):
+    """As SVD, but the right singular vectors stand in columns."""
+
+    U: Any
+    S: Any
+    V: Any
+
+
+@function(name="svd")
+def _svd_columns(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
+    """U, S and V of A = U diag(S) V^H: ``linalg.svd`` with V where that has Vh, and ``some`` for ``not full_matrices``.
+
+    Without ``compute_uv`` U[m,m] and V[n,n] hold zeros.
+    """
+    if not compute_uv:
+        *front, m, n = input.shape
+        plain = input.detach()
+        return OldSVD(plain.new_zeros((*front, m, m)), svdvals(input), plain.new_zeros((*front, n, n)))
+    u, s, vh = _svd_named(input, not some)
+    return OldSVD(u, s, vh.mH)
+
+
+@function(name="qr")
+def _qr_some(input: Any, some: bool = True) -> Any:
+    """Q and R of A = Q R: ``linalg.qr``, in mode "reduced" if ``some`` and "complete" if not."""
+    return _qr_named(input, "reduced" if some else "complete")
