@@ -206,3 +206,14 @@ def test_errors(call, error, text):
     with pytest.raises(error) as caught:
         call()
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("copy", [True, None])
+@pytest.mark.parametrize("shape", [(), (2, 3)])
+def test_the_standards_copies_do_not_follow_what_they_copy(shape, copy):
+    from candle import array_api
+
+    for of in (candle.ones(shape), array_api.ones(shape)):
+        made = array_api.asarray(of, copy=copy, dtype=None if copy else array_api.float64)
+        of[...] = 5
+        assert array_api.all(made == 1)

@@ -156,9 +156,9 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: builtin
         t = obj._tensor
         if copy is False and ((wanted not in (None, t.dtype)) or (device is not None and _place(device) is not t.backend)):
             raise ValueError("a copy is needed for another dtype or device; pass copy=None")
-        return Array(t.to(device=None if device is None else _place(device), dtype=wanted))
+        return Array(_moved(t, wanted, device, copy))
     if isinstance(obj, Tensor):
-        return Array(obj.to(device=None if device is None else _place(device), dtype=wanted))
+        return Array(_moved(obj, wanted, device, copy))
     if (
         copy is False
         and not hasattr(obj, "__dlpack__")
@@ -177,6 +177,12 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: builtin
     if copy is not False and hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
         value = np.from_dlpack(value)
     return Array(create.tensor(value, wanted, _place(device)))
+
+
+def _moved(t: Tensor, dtype: DType | None, device: Any, copy: builtins.bool | None) -> Tensor:
+    """t of another dtype and on another device; t itself where it is so already, unless a copy is wanted."""
+    found = t.to(device=None if device is None else _place(device), dtype=dtype)
+    return t.clone() if copy and found is t else found
 
 
 def _plain(obj: Any) -> Any:
