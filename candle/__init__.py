@@ -16,7 +16,17 @@ from . import compile as _compile
 from .backend import Backend, Device
 from .graph import Graph, capture
 from .op import FUNCTIONS, OPS, ZERO, Op, Spec, composite, function, primitive
-from .tensor import Tensor, attach, attach_functions, attach_operators, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from .tensor import (
+    Tensor,
+    attach,
+    attach_functions,
+    attach_operators,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 
 __version__ = "0.1.0"
 
@@ -32,7 +42,17 @@ for _d in _dtype.EVERY:
     _public[_d.name] = _d
 for _alias, _d in _dtype._ALIASES.items():
     _public.setdefault(_alias, _d)
-for _name in ("DType", "as_dtype", "can_cast", "finfo", "get_default_dtype", "iinfo", "promote_types", "result_type", "set_default_dtype"):
+for _name in (
+    "DType",
+    "as_dtype",
+    "can_cast",
+    "finfo",
+    "get_default_dtype",
+    "iinfo",
+    "promote_types",
+    "result_type",
+    "set_default_dtype",
+):
     _public[_name] = getattr(_dtype, _name)
 globals().update({_name: _value for _name, _value in _public.items() if _name.isidentifier() and not _name.startswith("_")})
 dtype = _dtype

@@ -189,7 +189,11 @@ def _remarks(x: Any) -> list[str]:
         remarks.append(f"device='{x.device}'")
     if x.numel() == 0 and x.ndim != 1:
         remarks.append(f"size={x.shape}")
-    usual = {dt.get_default_dtype()} if x.numel() == 0 else {dt.get_default_dtype(), dt.complex_of(dt.get_default_dtype()), dt.int64, dt.bool_}
+    usual = (
+        {dt.get_default_dtype()}
+        if x.numel() == 0
+        else {dt.get_default_dtype(), dt.complex_of(dt.get_default_dtype()), dt.int64, dt.bool_}
+    )
     if x.dtype not in usual:
         remarks.append(f"dtype={x.dtype!r}")
     if x.node is not None:
@@ -242,7 +246,9 @@ def html(x: Any) -> str:
     write = _numbers(_edges(array) if short else array)
     rows = array.tolist()
     if short and len(rows) > 2 * e:
-        lines = [_cells(r, write, short) for r in rows[:e]] + ["<tr><td>…</td></tr>"] + [_cells(r, write, short) for r in rows[-e:]]
+        lines = (
+            [_cells(r, write, short) for r in rows[:e]] + ["<tr><td>…</td></tr>"] + [_cells(r, write, short) for r in rows[-e:]]
+        )
     else:
         lines = [_cells(r, write, short) for r in rows]
     return f"<table><caption>{caption}</caption>{''.join(lines)}</table>"

@@ -24,38 +24,105 @@ def ids(n, *shape):
 
 X = draw(2, 4, 6)
 LAYERS = [
-    ("Linear", (4, 3), {}, [draw(2, 4)]), ("Linear", (4, 3), {"bias": False}, [draw(4)]), ("Bilinear", (3, 4, 5), {}, [draw(2, 3), draw(2, 4)]),
-    ("Identity", (), {}, [X]), ("Embedding", (5, 3), {}, [ids(5, 2, 3)]), ("Embedding", (5, 3), {"padding_idx": 1}, [ids(5, 4, 3)]),
-    ("LayerNorm", (6,), {}, [X]), ("LayerNorm", ([4, 6],), {"bias": False}, [X]), ("LayerNorm", (6,), {"elementwise_affine": False}, [X]),
-    ("RMSNorm", (6,), {}, [X]), ("RMSNorm", (6,), {"eps": 1e-3}, [X]), ("GroupNorm", (2, 4), {}, [X]),
-    ("BatchNorm1d", (4,), {}, [X]), ("BatchNorm1d", (6,), {"momentum": None}, [draw(3, 6)]), ("BatchNorm1d", (4,), {"affine": False}, [X]),
-    ("BatchNorm1d", (4,), {"track_running_stats": False}, [X]), ("BatchNorm2d", (4,), {}, [draw(2, 4, 3, 3)]),
-    ("BatchNorm3d", (4,), {}, [draw(2, 4, 2, 2, 2)]), ("InstanceNorm1d", (4,), {"affine": True}, [X]),
-    ("InstanceNorm2d", (4,), {"track_running_stats": True}, [draw(2, 4, 3, 3)]), ("InstanceNorm1d", (4,), {}, [draw(4, 6)]),
-    ("Conv1d", (4, 6, 3), {"padding": 1, "groups": 2}, [X]), ("Conv1d", (4, 2, 4), {"padding": "same"}, [X]),
-    ("Conv1d", (4, 2, 3), {"padding": 2, "padding_mode": "circular"}, [X]), ("Conv1d", (4, 2, 4), {"padding": "same", "padding_mode": "reflect"}, [X]),
+    ("Linear", (4, 3), {}, [draw(2, 4)]),
+    ("Linear", (4, 3), {"bias": False}, [draw(4)]),
+    ("Bilinear", (3, 4, 5), {}, [draw(2, 3), draw(2, 4)]),
+    ("Identity", (), {}, [X]),
+    ("Embedding", (5, 3), {}, [ids(5, 2, 3)]),
+    ("Embedding", (5, 3), {"padding_idx": 1}, [ids(5, 4, 3)]),
+    ("LayerNorm", (6,), {}, [X]),
+    ("LayerNorm", ([4, 6],), {"bias": False}, [X]),
+    ("LayerNorm", (6,), {"elementwise_affine": False}, [X]),
+    ("RMSNorm", (6,), {}, [X]),
+    ("RMSNorm", (6,), {"eps": 1e-3}, [X]),
+    ("GroupNorm", (2, 4), {}, [X]),
+    ("BatchNorm1d", (4,), {}, [X]),
+    ("BatchNorm1d", (6,), {"momentum": None}, [draw(3, 6)]),
+    ("BatchNorm1d", (4,), {"affine": False}, [X]),
+    ("BatchNorm1d", (4,), {"track_running_stats": False}, [X]),
+    ("BatchNorm2d", (4,), {}, [draw(2, 4, 3, 3)]),
+    ("BatchNorm3d", (4,), {}, [draw(2, 4, 2, 2, 2)]),
+    ("InstanceNorm1d", (4,), {"affine": True}, [X]),
+    ("InstanceNorm2d", (4,), {"track_running_stats": True}, [draw(2, 4, 3, 3)]),
+    ("InstanceNorm1d", (4,), {}, [draw(4, 6)]),
+    ("Conv1d", (4, 6, 3), {"padding": 1, "groups": 2}, [X]),
+    ("Conv1d", (4, 2, 4), {"padding": "same"}, [X]),
+    ("Conv1d", (4, 2, 3), {"padding": 2, "padding_mode": "circular"}, [X]),
+    ("Conv1d", (4, 2, 4), {"padding": "same", "padding_mode": "reflect"}, [X]),
     ("Conv2d", (3, 4, (2, 3)), {"stride": 2, "dilation": (1, 2), "bias": False}, [draw(2, 3, 7, 8)]),
-    ("Conv3d", (2, 3, 2), {}, [draw(1, 2, 3, 3, 4)]), ("ConvTranspose1d", (4, 2, 3), {"stride": 2, "output_padding": 1}, [X]),
-    ("ConvTranspose2d", (4, 2, 3), {"groups": 2, "padding": 1}, [draw(1, 4, 3, 3)]), ("ConvTranspose3d", (2, 3, 2), {}, [draw(1, 2, 2, 2, 2)]),
-    ("MaxPool1d", (2,), {}, [X]), ("MaxPool2d", (3,), {"stride": 2, "padding": 1}, [draw(1, 2, 6, 6)]), ("MaxPool3d", (2,), {}, [draw(1, 2, 4, 4, 4)]),
-    ("AvgPool1d", (3,), {"count_include_pad": False, "padding": 1}, [X]), ("AvgPool2d", (2,), {"ceil_mode": True}, [draw(1, 2, 5, 5)]),
-    ("AvgPool3d", (2,), {}, [draw(1, 2, 4, 4, 4)]), ("AdaptiveAvgPool1d", (4,), {}, [X]), ("AdaptiveAvgPool2d", ((2, 3),), {}, [draw(1, 2, 5, 6)]),
-    ("AdaptiveMaxPool1d", (4,), {}, [X]), ("LPPool1d", (2, 3), {}, [np.abs(X)]), ("Upsample", (), {"scale_factor": 2}, [X]),
-    ("Upsample", (), {"size": (4, 5), "mode": "bilinear", "align_corners": True}, [draw(1, 2, 3, 3)]), ("PixelShuffle", (2,), {}, [draw(1, 8, 2, 2)]),
-    ("PixelUnshuffle", (2,), {}, [draw(1, 2, 4, 4)]), ("ChannelShuffle", (2,), {}, [draw(1, 4, 2, 2)]), ("Flatten", (), {}, [X]),
-    ("Unflatten", (1, (2, 2)), {}, [X]), ("PReLU", (4,), {}, [X]), ("PReLU", (), {}, [X]), ("Softmax2d", (), {}, [draw(1, 2, 3, 3)]),
-    ("ZeroPad1d", (2,), {}, [X]), ("ConstantPad2d", ((1, 2, 0, 1), 3.5), {}, [X]), ("ReflectionPad1d", (2,), {}, [X]),
-    ("ReplicationPad2d", (1,), {}, [draw(1, 2, 3, 3)]), ("CircularPad1d", (2,), {}, [X]), ("Unfold", (2,), {}, [draw(1, 2, 4, 4)]),
-    ("Fold", ((4, 4), 2), {}, [draw(1, 8, 9)]), ("CosineSimilarity", (), {}, [X, draw(2, 4, 6)]), ("PairwiseDistance", (), {}, [X, draw(2, 4, 6)]),
-    ("LocalResponseNorm", (2,), {}, [X]), ("Threshold", (0.1, 2.0), {}, [X]), ("Softmax", (-1,), {}, [X]), ("LogSoftmax", (1,), {}, [X]),
-    ("Softmin", (1,), {}, [X]), ("GLU", (), {}, [X]), ("GELU", ("tanh",), {}, [X]),
-    *[(n, (), {}, [X]) for n in ("ReLU", "ReLU6", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish", "Sigmoid", "LogSigmoid", "Tanh", "Softplus",
-                                 "Softsign", "Hardsigmoid", "Hardswish", "Hardtanh", "Hardshrink", "Softshrink", "Tanhshrink", "LeakyReLU")],
+    ("Conv3d", (2, 3, 2), {}, [draw(1, 2, 3, 3, 4)]),
+    ("ConvTranspose1d", (4, 2, 3), {"stride": 2, "output_padding": 1}, [X]),
+    ("ConvTranspose2d", (4, 2, 3), {"groups": 2, "padding": 1}, [draw(1, 4, 3, 3)]),
+    ("ConvTranspose3d", (2, 3, 2), {}, [draw(1, 2, 2, 2, 2)]),
+    ("MaxPool1d", (2,), {}, [X]),
+    ("MaxPool2d", (3,), {"stride": 2, "padding": 1}, [draw(1, 2, 6, 6)]),
+    ("MaxPool3d", (2,), {}, [draw(1, 2, 4, 4, 4)]),
+    ("AvgPool1d", (3,), {"count_include_pad": False, "padding": 1}, [X]),
+    ("AvgPool2d", (2,), {"ceil_mode": True}, [draw(1, 2, 5, 5)]),
+    ("AvgPool3d", (2,), {}, [draw(1, 2, 4, 4, 4)]),
+    ("AdaptiveAvgPool1d", (4,), {}, [X]),
+    ("AdaptiveAvgPool2d", ((2, 3),), {}, [draw(1, 2, 5, 6)]),
+    ("AdaptiveMaxPool1d", (4,), {}, [X]),
+    ("LPPool1d", (2, 3), {}, [np.abs(X)]),
+    ("Upsample", (), {"scale_factor": 2}, [X]),
+    ("Upsample", (), {"size": (4, 5), "mode": "bilinear", "align_corners": True}, [draw(1, 2, 3, 3)]),
+    ("PixelShuffle", (2,), {}, [draw(1, 8, 2, 2)]),
+    ("PixelUnshuffle", (2,), {}, [draw(1, 2, 4, 4)]),
+    ("ChannelShuffle", (2,), {}, [draw(1, 4, 2, 2)]),
+    ("Flatten", (), {}, [X]),
+    ("Unflatten", (1, (2, 2)), {}, [X]),
+    ("PReLU", (4,), {}, [X]),
+    ("PReLU", (), {}, [X]),
+    ("Softmax2d", (), {}, [draw(1, 2, 3, 3)]),
+    ("ZeroPad1d", (2,), {}, [X]),
+    ("ConstantPad2d", ((1, 2, 0, 1), 3.5), {}, [X]),
+    ("ReflectionPad1d", (2,), {}, [X]),
+    ("ReplicationPad2d", (1,), {}, [draw(1, 2, 3, 3)]),
+    ("CircularPad1d", (2,), {}, [X]),
+    ("Unfold", (2,), {}, [draw(1, 2, 4, 4)]),
+    ("Fold", ((4, 4), 2), {}, [draw(1, 8, 9)]),
+    ("CosineSimilarity", (), {}, [X, draw(2, 4, 6)]),
+    ("PairwiseDistance", (), {}, [X, draw(2, 4, 6)]),
+    ("LocalResponseNorm", (2,), {}, [X]),
+    ("Threshold", (0.1, 2.0), {}, [X]),
+    ("Softmax", (-1,), {}, [X]),
+    ("LogSoftmax", (1,), {}, [X]),
+    ("Softmin", (1,), {}, [X]),
+    ("GLU", (), {}, [X]),
+    ("GELU", ("tanh",), {}, [X]),
+    *[
+        (n, (), {}, [X])
+        for n in (
+            "ReLU",
+            "ReLU6",
+            "ELU",
+            "CELU",
+            "SELU",
+            "GELU",
+            "SiLU",
+            "Mish",
+            "Sigmoid",
+            "LogSigmoid",
+            "Tanh",
+            "Softplus",
+            "Softsign",
+            "Hardsigmoid",
+            "Hardswish",
+            "Hardtanh",
+            "Hardshrink",
+            "Softshrink",
+            "Tanhshrink",
+            "LeakyReLU",
+        )
+    ],
     *[(n, (), {}, [X, draw(2, 4, 6)]) for n in ("MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss")],
-    ("CrossEntropyLoss", (), {"label_smoothing": 0.1}, [draw(3, 4), ids(4, 3)]), ("NLLLoss", (), {}, [draw(3, 4), ids(4, 3)]),
-    ("BCELoss", (), {}, [np.full((3,), 0.3, np.float32), np.ones(3, np.float32)]), ("BCEWithLogitsLoss", (), {}, [draw(3), np.ones(3, np.float32)]),
-    ("KLDivLoss", (), {"reduction": "batchmean"}, [X, np.abs(X)]), ("TripletMarginLoss", (), {}, [draw(2, 3), draw(2, 3), draw(2, 3)]),
-]  # fmt: skip
+    ("CrossEntropyLoss", (), {"label_smoothing": 0.1}, [draw(3, 4), ids(4, 3)]),
+    ("NLLLoss", (), {}, [draw(3, 4), ids(4, 3)]),
+    ("BCELoss", (), {}, [np.full((3,), 0.3, np.float32), np.ones(3, np.float32)]),
+    ("BCEWithLogitsLoss", (), {}, [draw(3), np.ones(3, np.float32)]),
+    ("KLDivLoss", (), {"reduction": "batchmean"}, [X, np.abs(X)]),
+    ("TripletMarginLoss", (), {}, [draw(2, 3), draw(2, 3), draw(2, 3)]),
+]
 
 
 @pytest.mark.parametrize("name, args, kwargs, xs", LAYERS)
@@ -248,7 +315,8 @@ def test_copies():
 def test_text():
     m = nn.Sequential(nn.Linear(2, 3), nn.ModuleList([nn.GELU("tanh")]))
     assert repr(m).splitlines() == [
-        "Sequential(", "  (0): Linear(in_features=2, out_features=3, bias=True)", "  (1): ModuleList(", "    (0): GELU(approximate='tanh')",
+        "Sequential(",
+        "  (0): Linear(in_features=2, out_features=3, bias=True)", "  (1): ModuleList(", "    (0): GELU(approximate='tanh')",
         "  )", ")",
     ]  # fmt: skip
 
@@ -286,11 +354,18 @@ def test_dicts():
 # -- initialisation --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name, kwargs", [
-    ("uniform_", {"a": -1.0, "b": 3.0}), ("normal_", {"mean": 1.0, "std": 2.0}), ("trunc_normal_", {"std": 1.0, "a": -1.0, "b": 2.0}),
-    ("xavier_uniform_", {"gain": 2.0}), ("xavier_normal_", {}), ("kaiming_uniform_", {"a": 0.2}),
-    ("kaiming_normal_", {"mode": "fan_out", "nonlinearity": "relu"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, kwargs",
+    [
+        ("uniform_", {"a": -1.0, "b": 3.0}),
+        ("normal_", {"mean": 1.0, "std": 2.0}),
+        ("trunc_normal_", {"std": 1.0, "a": -1.0, "b": 2.0}),
+        ("xavier_uniform_", {"gain": 2.0}),
+        ("xavier_normal_", {}),
+        ("kaiming_uniform_", {"a": 0.2}),
+        ("kaiming_normal_", {"mode": "fan_out", "nonlinearity": "relu"}),
+    ],
+)
 def test_distributions(name, kwargs):
     """The mean, the deviation and the bounds are those of PyTorch's."""
     candle.manual_seed(0)
@@ -304,9 +379,17 @@ def test_distributions(name, kwargs):
         assert abs(a.min() - b.min()) < 0.02 * b.std() and abs(a.max() - b.max()) < 0.02 * b.std()
 
 
-@pytest.mark.parametrize("name, shape, args", [
-    ("constant_", (2, 3), (1.5,)), ("zeros_", (2,), ()), ("ones_", (2,), ()), ("eye_", (2, 3), ()), ("dirac_", (4, 3, 3), ()), ("dirac_", (4, 2, 3, 2), (2,)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, shape, args",
+    [
+        ("constant_", (2, 3), (1.5,)),
+        ("zeros_", (2,), ()),
+        ("ones_", (2,), ()),
+        ("eye_", (2, 3), ()),
+        ("dirac_", (4, 3, 3), ()),
+        ("dirac_", (4, 2, 3, 2), (2,)),
+    ],
+)
 def test_fixed_values(name, shape, args):
     same(
         getattr(nn.init, name)(candle.zeros(shape, device="numpy"), *args),

@@ -30,29 +30,47 @@ def ids(n, *shape):
 
 A, B = draw(3, 4), draw(3, 4)
 LOSSES = [
-    ("mse_loss", (A, B), {}), ("l1_loss", (A, B), {}), ("smooth_l1_loss", (A, B), {}), ("smooth_l1_loss", (A, B), {"beta": 0.3}),
-    ("smooth_l1_loss", (A, B), {"beta": 0.0}), ("huber_loss", (A, B), {}), ("huber_loss", (A, B), {"delta": 2.0}),
-    ("kl_div", (A, unit(3, 4)), {}), ("kl_div", (A, B), {"log_target": True}),
-    ("poisson_nll_loss", (A, unit(3, 4) * 4), {}), ("poisson_nll_loss", (A, unit(3, 4) * 4), {"full": True}),
+    ("mse_loss", (A, B), {}),
+    ("l1_loss", (A, B), {}),
+    ("smooth_l1_loss", (A, B), {}),
+    ("smooth_l1_loss", (A, B), {"beta": 0.3}),
+    ("smooth_l1_loss", (A, B), {"beta": 0.0}),
+    ("huber_loss", (A, B), {}),
+    ("huber_loss", (A, B), {"delta": 2.0}),
+    ("kl_div", (A, unit(3, 4)), {}),
+    ("kl_div", (A, B), {"log_target": True}),
+    ("poisson_nll_loss", (A, unit(3, 4) * 4), {}),
+    ("poisson_nll_loss", (A, unit(3, 4) * 4), {"full": True}),
     ("poisson_nll_loss", (unit(3, 4), unit(3, 4)), {"log_input": False}),
-    ("gaussian_nll_loss", (A, B, unit(3, 4)), {}), ("gaussian_nll_loss", (A, B, unit(3, 1)), {"full": True}),
-    ("binary_cross_entropy", (unit(3, 4), unit(3, 4)), {}), ("binary_cross_entropy", (unit(3, 4), unit(3, 4)), {"weight": unit(3, 4)}),
+    ("gaussian_nll_loss", (A, B, unit(3, 4)), {}),
+    ("gaussian_nll_loss", (A, B, unit(3, 1)), {"full": True}),
+    ("binary_cross_entropy", (unit(3, 4), unit(3, 4)), {}),
+    ("binary_cross_entropy", (unit(3, 4), unit(3, 4)), {"weight": unit(3, 4)}),
     ("binary_cross_entropy_with_logits", (A, unit(3, 4)), {}),
     ("binary_cross_entropy_with_logits", (A, unit(3, 4)), {"weight": unit(4), "pos_weight": unit(4) * 3}),
-    ("soft_margin_loss", (A, signs(3, 4)), {}), ("hinge_embedding_loss", (A, signs(3, 4)), {}),
-    ("hinge_embedding_loss", (A, signs(3, 4)), {"margin": 0.2}), ("margin_ranking_loss", (A, B, signs(3, 4)), {"margin": 0.5}),
-    ("cosine_embedding_loss", (A, B, signs(3)), {"margin": 0.1}), ("cosine_embedding_loss", (A[0], B[0], signs()), {}),
-    ("triplet_margin_loss", (A, B, draw(3, 4)), {}), ("triplet_margin_loss", (A, B, draw(3, 4)), {"swap": True, "p": 1.0, "margin": 4.0}),
-    ("multi_margin_loss", (A, ids(4, 3)), {}), ("multi_margin_loss", (A, ids(4, 3)), {"p": 2, "margin": 0.5, "weight": unit(4)}),
-    ("multi_margin_loss", (A[0], ids(4, 1)), {}), ("multilabel_margin_loss", (A, np.array([[1, 0, -1, 2], [-1, 0, 1, 2], [0, 1, 2, 3]])), {}),
+    ("soft_margin_loss", (A, signs(3, 4)), {}),
+    ("hinge_embedding_loss", (A, signs(3, 4)), {}),
+    ("hinge_embedding_loss", (A, signs(3, 4)), {"margin": 0.2}),
+    ("margin_ranking_loss", (A, B, signs(3, 4)), {"margin": 0.5}),
+    ("cosine_embedding_loss", (A, B, signs(3)), {"margin": 0.1}),
+    ("cosine_embedding_loss", (A[0], B[0], signs()), {}),
+    ("triplet_margin_loss", (A, B, draw(3, 4)), {}),
+    ("triplet_margin_loss", (A, B, draw(3, 4)), {"swap": True, "p": 1.0, "margin": 4.0}),
+    ("multi_margin_loss", (A, ids(4, 3)), {}),
+    ("multi_margin_loss", (A, ids(4, 3)), {"p": 2, "margin": 0.5, "weight": unit(4)}),
+    ("multi_margin_loss", (A[0], ids(4, 1)), {}),
+    ("multilabel_margin_loss", (A, np.array([[1, 0, -1, 2], [-1, 0, 1, 2], [0, 1, 2, 3]])), {}),
     ("multilabel_soft_margin_loss", (A, (unit(3, 4) > 0.5) * 1.0), {}),
-    ("nll_loss", (A, ids(4, 3)), {}), ("nll_loss", (draw(2, 3, 4, 2), ids(3, 2, 4, 2)), {"weight": unit(3), "ignore_index": 1}),
-    ("cross_entropy", (A, ids(4, 3)), {}), ("cross_entropy", (A[0], ids(4)), {}), ("cross_entropy", (A, unit(3, 4)), {}),
+    ("nll_loss", (A, ids(4, 3)), {}),
+    ("nll_loss", (draw(2, 3, 4, 2), ids(3, 2, 4, 2)), {"weight": unit(3), "ignore_index": 1}),
+    ("cross_entropy", (A, ids(4, 3)), {}),
+    ("cross_entropy", (A[0], ids(4)), {}),
+    ("cross_entropy", (A, unit(3, 4)), {}),
     ("cross_entropy", (A, unit(3, 4)), {"weight": unit(4), "label_smoothing": 0.2}),
     ("cross_entropy", (draw(2, 3, 4), ids(3, 2, 4)), {"weight": unit(3), "ignore_index": 2}),
     ("cross_entropy", (draw(2, 3, 4), ids(3, 2, 4)), {"weight": unit(3), "ignore_index": 2, "label_smoothing": 0.3}),
     ("cross_entropy", (draw(2, 3, 2, 2), unit(2, 3, 2, 2)), {"label_smoothing": 0.1}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -146,15 +164,18 @@ def test_ctc_that_cannot_be():
         check(of(F.ctc_loss, to_candle), of(TF.ctc_loss, to_torch), logits, grad=zero)
 
 
-@pytest.mark.parametrize("call, error, text", [
-    (lambda: F.mse_loss(to_candle(A), to_candle(B), reduction="average"), CandleError, "'mean', 'sum' or 'none'"),
-    (lambda: F.mse_loss(to_candle(A), to_candle(draw(2, 4))), ShapeError, "broadcast"),
-    (lambda: F.cross_entropy(to_candle(A), to_candle(ids(4, 2))), ShapeError, "class numbers"),
-    (lambda: F.cross_entropy(to_candle(A), to_candle(ids(4, 3)), to_candle(unit(3))), ShapeError, "one number per class"),
-    (lambda: F.cross_entropy(to_candle(A), to_candle(ids(4, 3)), label_smoothing=2), CandleError, "label_smoothing"),
-    (lambda: F.cross_entropy(to_candle(A), to_candle(np.array([0, 4, 1]))), Exception, "4"),
-    (lambda: F.huber_loss(to_candle(A), to_candle(B), delta=0), CandleError, "greater than 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call, error, text",
+    [
+        (lambda: F.mse_loss(to_candle(A), to_candle(B), reduction="average"), CandleError, "'mean', 'sum' or 'none'"),
+        (lambda: F.mse_loss(to_candle(A), to_candle(draw(2, 4))), ShapeError, "broadcast"),
+        (lambda: F.cross_entropy(to_candle(A), to_candle(ids(4, 2))), ShapeError, "class numbers"),
+        (lambda: F.cross_entropy(to_candle(A), to_candle(ids(4, 3)), to_candle(unit(3))), ShapeError, "one number per class"),
+        (lambda: F.cross_entropy(to_candle(A), to_candle(ids(4, 3)), label_smoothing=2), CandleError, "label_smoothing"),
+        (lambda: F.cross_entropy(to_candle(A), to_candle(np.array([0, 4, 1]))), Exception, "4"),
+        (lambda: F.huber_loss(to_candle(A), to_candle(B), delta=0), CandleError, "greater than 0"),
+    ],
+)
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()

@@ -19,13 +19,38 @@ def draw(*shape, dtype=np.float64, scale=2.0):
 
 
 ACTIVATIONS = [
-    ("relu", {}), ("relu6", {}), ("leaky_relu", {}), ("leaky_relu", {"negative_slope": 0.3}), ("elu", {}), ("elu", {"alpha": 2.0}),
-    ("celu", {}), ("celu", {"alpha": 0.5}), ("selu", {}), ("gelu", {}), ("gelu", {"approximate": "tanh"}), ("silu", {}), ("mish", {}),
-    ("softplus", {}), ("softplus", {"beta": 2.0, "threshold": 1.0}), ("softsign", {}), ("hardtanh", {}),
-    ("hardtanh", {"min_val": -0.5, "max_val": 2.0}), ("hardsigmoid", {}), ("hardswish", {}), ("hardshrink", {}), ("softshrink", {"lambd": 1.0}),
-    ("tanhshrink", {}), ("threshold", {"threshold": 0.5, "value": -1.0}), ("logsigmoid", {}), ("glu", {"dim": 1}),
-    ("softmax", {"dim": -1}), ("log_softmax", {"dim": 1}), ("softmin", {"dim": 0}), ("normalize", {"dim": 1}), ("normalize", {"p": 1.0, "dim": -1}),
-]  # fmt: skip
+    ("relu", {}),
+    ("relu6", {}),
+    ("leaky_relu", {}),
+    ("leaky_relu", {"negative_slope": 0.3}),
+    ("elu", {}),
+    ("elu", {"alpha": 2.0}),
+    ("celu", {}),
+    ("celu", {"alpha": 0.5}),
+    ("selu", {}),
+    ("gelu", {}),
+    ("gelu", {"approximate": "tanh"}),
+    ("silu", {}),
+    ("mish", {}),
+    ("softplus", {}),
+    ("softplus", {"beta": 2.0, "threshold": 1.0}),
+    ("softsign", {}),
+    ("hardtanh", {}),
+    ("hardtanh", {"min_val": -0.5, "max_val": 2.0}),
+    ("hardsigmoid", {}),
+    ("hardswish", {}),
+    ("hardshrink", {}),
+    ("softshrink", {"lambd": 1.0}),
+    ("tanhshrink", {}),
+    ("threshold", {"threshold": 0.5, "value": -1.0}),
+    ("logsigmoid", {}),
+    ("glu", {"dim": 1}),
+    ("softmax", {"dim": -1}),
+    ("log_softmax", {"dim": 1}),
+    ("softmin", {"dim": 0}),
+    ("normalize", {"dim": 1}),
+    ("normalize", {"p": 1.0, "dim": -1}),
+]
 
 
 @pytest.mark.parametrize("name, settings", ACTIVATIONS)

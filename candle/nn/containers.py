@@ -41,7 +41,8 @@ class _Listed(Module):
         return self._items()[self._at(at)]
 
     def _of(self, xs: list[Any]) -> Any:
-        return type(self)(xs)
+        made: Any = type(self)
+        return made(xs)
 
     def __setitem__(self, at: Any, x: Any) -> None:
         setattr(self, self._at(at), self._wrapped(x))

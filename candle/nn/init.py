@@ -94,7 +94,7 @@ def eye_(x: Tensor) -> Tensor:
     """The identity, of a matrix."""
     if x.ndim != 2:
         raise ShapeError(f"eye_ takes a matrix but was given {x.spec}")
-    return _set(x, lambda: create.eye(*x.shape, device=x.device))
+    return _set(x, lambda: create.eye(x.shape[0], x.shape[1], device=x.device))
 
 
 def dirac_(x: Tensor, groups: int = 1) -> Tensor:

@@ -91,7 +91,8 @@ class Bilinear(Module):
         return FUNCTIONS["bilinear"](x1, x2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        sizes = f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"
 
 
 class Embedding(Module):
@@ -118,7 +119,7 @@ class Embedding(Module):
     def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
         """An Embedding of given rows."""
         with init.no_init():
-            made = cls(*embeddings.shape, padding_idx=padding_idx)
+            made = cls(embeddings.shape[0], embeddings.shape[1], padding_idx)
         made.weight = Parameter(embeddings, requires_grad=not freeze)
         return made
 
@@ -193,7 +194,8 @@ Softmax = _of("Softmax", "softmax", dim=...)
 LogSoftmax = _of("LogSoftmax", "log_softmax", dim=...)
 Softmin = _of("Softmin", "softmin", dim=...)
 Softmax2d = type("Softmax2d", (Module,), {
-    "forward": lambda self, x: x.softmax(-3), "__module__": __name__, "__doc__": "Softmax over the channels of ``[..., c, h, w]``."
+    "forward": lambda self, x: x.softmax(-3), "__module__": __name__,
+    "__doc__": "Softmax over the channels of ``[..., c, h, w]``."
 })  # fmt: skip
 CosineSimilarity = _of("CosineSimilarity", "cosine_similarity", dim=1, eps=1e-8)
 PairwiseDistance = _of("PairwiseDistance", "pairwise_distance", p=2.0, eps=1e-6, keepdim=False)
@@ -291,7 +293,8 @@ def _dropping(name: str, function: str) -> type[Module]:
     def forward(self: Any, x: Tensor) -> Tensor:
         return FUNCTIONS[function](x, self.p, self.training, self.inplace)
 
-    return type(name, (Module,), {"__init__": __init__, "forward": forward, "__module__": __name__, "__doc__": FUNCTIONS[function].__doc__,
+    return type(name, (Module,), {"__init__": __init__, "forward": forward, "__module__": __name__,
+                                  "__doc__": FUNCTIONS[function].__doc__,
                                   "extra_repr": lambda self: f"p={self.p}"})  # fmt: skip
 
 
@@ -439,7 +442,8 @@ class _ChannelNorm(Module):
             raise ShapeError(f"{type(self).__name__} takes {wanted} dimensions but was given {x.spec}")
 
     def extra_repr(self) -> str:
-        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, track_running_stats={self.track_running_stats}"
+        names = ("eps", "momentum", "affine", "track_running_stats")
+        return ", ".join([str(self.num_features), *[f"{k}={getattr(self, k)}" for k in names]])
 
 
 class _BatchNorm(_ChannelNorm):
@@ -500,6 +504,7 @@ class _Conv(Module):
 
     n = 0
     transposed = False
+    padding: Any
 
     def __init__(
         self,

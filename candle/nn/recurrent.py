@@ -48,6 +48,12 @@ def _checked(nonlinearity: str) -> str:
     return nonlinearity
 
 
+def _evenly(m: Module, hidden_size: int) -> None:
+    bound = 1 / math.sqrt(hidden_size) if hidden_size else 0.0
+    for p in m.parameters():
+        init.uniform_(p, -bound, bound)
+
+
 class _Recurrent(Module):
     """What the layers share.  x is ``[n, b, in]``, ``[b, n, in]`` with ``batch_first``, or ``[n, in]``."""
 
@@ -74,7 +80,7 @@ class _Recurrent(Module):
         for layer in range(num_layers):
             size = input_size if layer == 0 else hidden_size * (1 + bidirectional)
             for end in self._ends(layer):
-                shapes = {"weight_ih": (gates, size), "weight_hh": (gates, hidden_size)}
+                shapes: dict[str, tuple[int, ...]] = {"weight_ih": (gates, size), "weight_hh": (gates, hidden_size)}
                 shapes |= {"bias_ih": (gates,), "bias_hh": (gates,)} if bias else {}
                 for name, shape in shapes.items():
                     self.register_parameter(name + end, _parameter(*shape, dtype=dtype, device=device))
@@ -84,9 +90,7 @@ class _Recurrent(Module):
         return [f"_l{layer}", f"_l{layer}_reverse"][: 1 + self.bidirectional]
 
     def reset_parameters(self) -> None:
-        bound = 1 / math.sqrt(self.hidden_size) if self.hidden_size else 0.0
-        for p in self.parameters():
-            init.uniform_(p, -bound, bound)
+        _evenly(self, self.hidden_size)
 
     def _direction(self, x: Tensor, state: tuple[Tensor, ...], end: str) -> tuple[list[Tensor], tuple[Tensor, ...]]:
         """One layer in one direction over x [n, b, in]: its results in the order of time, and its last state."""
@@ -136,7 +140,7 @@ class _Recurrent(Module):
         given = [s.unsqueeze(1) if flat else s for s in given]
         if len(given) != count or any(s.shape != shape for s in given):
             raise ShapeError(
-                f"{type(self).__name__}'s state is [layers, b, hidden] = {shape} but {', '.join(str(s.spec) for s in given)} was given"
+                f"{type(self).__name__}'s state is [layers, b, hidden] = {shape} but was given {', '.join(str(s.spec) for s in given)}"
             )
         return given
 
@@ -202,7 +206,8 @@ class _Cell(Module):
             self.register_parameter(name, _parameter(gates, dtype=dtype, device=device) if bias else None)
         self.reset_parameters()
 
-    reset_parameters = _Recurrent.reset_parameters
+    def reset_parameters(self) -> None:
+        _evenly(self, self.hidden_size)
 
     def forward(self, x: Tensor, hx: Any = None) -> Any:
         """The state after one step."""

@@ -298,8 +298,8 @@ def _picked_sample(d: Any) -> Any:
     return [d.array((n, c), d.dtype(FLOATS)), d.ids((n,), c)], {}
 
 
-@composite("T, I -> T", FLOATS, I=INTEGERS, shape=_rows_shape, vjp=_picked_vjp, method=False, sample=_picked_sample, ulps=64, special=False,
-           terms=lambda x, _: x.shape[_class_dim(x)])  # fmt: skip
+@composite("T, I -> T", FLOATS, I=INTEGERS, shape=_rows_shape, vjp=_picked_vjp, method=False, sample=_picked_sample, ulps=64,
+           special=False, terms=lambda x, _: x.shape[_class_dim(x)])  # fmt: skip
 @single
 def negative_log_softmax(x, target):
     """-log softmax(x)[target] along dimension 1 (0 of a vector): a number per target, keeping only x for the gradient."""
@@ -312,7 +312,8 @@ def _class_shape(x: Spec, target: Spec, weight: Spec | None, *, reduction: str, 
     likelihoods = target.dtype.kind == "f"
     if x.ndim == 0 or target.shape != (x.shape if likelihoods else wanted):
         raise ShapeError(
-            f"cross entropy takes x[n, classes, ...] and target[n, ...] of class numbers (or as x, of likelihoods) but was given {x}, {target}"
+            f"cross entropy takes x[n, classes, ...] and target[n, ...] of class numbers (or as x, of likelihoods) "
+            f"but was given {x}, {target}"
         )
     if weight is not None and weight.shape != (x.shape[_class_dim(x)],):
         raise ShapeError(f"cross entropy's weight has one number per class, ({x.shape[_class_dim(x)]},), but {weight} was given")
@@ -345,11 +346,11 @@ def _per_class(weight: Any, x: Any) -> Any:
     return weight.reshape((weight.shape[0], *[1] * (x.ndim - 2))) if x.ndim > 1 else weight
 
 
-@composite("T, I, T? -> T", FLOATS, I=INTEGERS + FLOATS, shape=_class_shape, canon=_smoothing, sample=_class_sample, method=False, ulps=64,
-           special=False, terms=lambda x, *_, **__: max(x.size, 1))  # fmt: skip
+@composite("T, I, T? -> T", FLOATS, I=INTEGERS + FLOATS, shape=_class_shape, canon=_smoothing, sample=_class_sample, method=False,
+           ulps=64, special=False, terms=lambda x, *_, **__: max(x.size, 1))  # fmt: skip
 @single
 def cross_entropy(x, target, weight, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0):
-    """-log softmax(x) of the wanted class: x ``[n, classes, ...]``, target ``[n, ...]`` class numbers, or likelihoods shaped as x.
+    """-log softmax(x) of the wanted class: x ``[n, classes, ...]``, target ``[n, ...]`` class numbers, or likelihoods as x.
 
     Targets equal to ``ignore_index`` count for nothing; the mean is weighted.
     """
@@ -417,11 +418,11 @@ def _counting(n: int, like: Any) -> Any:
 
 @function(method=False)
 def multilabel_margin_loss(x: Any, target: Any, reduction: str = "mean") -> Any:
-    """For each wanted class (the numbers before the first -1) and each other, max(0, 1 - x[wanted] + x[other]), over the classes."""
+    """max(0, 1 - x[wanted] + x[other]) for each wanted class (those before the first -1) and each other, over the classes."""
     if x.shape != target.shape:
         raise ShapeError(f"multilabel_margin_loss takes x and target of one shape but was given {x.spec}, {target.spec}")
     rows, ids = _matrix(x), _matrix(target)
-    n, c = rows.shape
+    c = rows.shape[1]
     listed = (ids < 0).to(dtype=ids.dtype).cumsum(1) == 0
     safe = where(listed, ids, 0)
     wanted = ids.zeros_like().scatter_add(1, safe, listed.to(dtype=ids.dtype)) > 0
@@ -465,7 +466,7 @@ def ctc_loss(
         raise ShapeError(
             f"ctc_loss takes log_probs[steps, n, classes] and blank below classes but was given {log_probs.spec}, blank={blank}"
         )
-    steps, n, classes = log_probs.shape
+    steps, n, _ = log_probs.shape
     given = [as_tensor(v, device=log_probs.backend).reshape((-1,)) for v in (input_lengths, target_lengths)]
     if any(v.shape != (n,) for v in given):
         raise ShapeError(

@@ -376,6 +376,11 @@ def _over_batch(g: Any, weight: Any) -> Any:
     return g.sum(dim=tuple(range(g.ndim - weight.ndim))) if g.ndim > weight.ndim else g
 
 
+def _average(x: Any, dims: tuple[int, ...]) -> Any:
+    n = max(math.prod([x.shape[d] for d in dims]), 1)
+    return np.divide(np.sum(x, dims, keepdims=True), n, dtype=x.dtype)
+
+
 def _layer_norm_vjp(g: Any, _y: Any, x: Any, weight: Any, _bias: Any, normalized_shape: tuple[int, ...], eps: float) -> Any:
     g, wide = _wide(g), _wide(x)
     dims = _last(x, normalized_shape)
@@ -399,8 +404,8 @@ def _layer_norm(x: Any, weight: Any, bias: Any, *, normalized_shape: tuple[int, 
 def _layer_norm_op(x, weight, bias, *, normalized_shape: Ints, eps: float = 1e-5):
     """Mean 0 and variance 1 over the last dimensions, then scaled and shifted.  https://arxiv.org/abs/1607.06450"""
     dims = _last(x, normalized_shape)
-    centred = x - np.mean(x, dims, keepdims=True)
-    y = centred / np.sqrt(np.mean(centred * centred, dims, keepdims=True) + np.asarray(eps, x.dtype))
+    centred = x - _average(x, dims)
+    y = centred / np.sqrt(_average(centred * centred, dims) + np.asarray(eps, x.dtype))
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
 
@@ -438,7 +443,7 @@ def _rms_norm(x: Any, weight: Any, *, normalized_shape: tuple[int, ...], eps: fl
            sample=_norm_sample(1), terms=_terms, ulps=64, special=False, method=False)  # fmt: skip
 def _rms_norm_op(x, weight, *, normalized_shape: Ints, eps: float = None):
     """Root mean square 1 over the last dimensions, then scaled.  https://arxiv.org/abs/1910.07467"""
-    y = x / np.sqrt(np.mean(x * x, _last(x, normalized_shape), keepdims=True) + np.asarray(eps, x.dtype))
+    y = x / np.sqrt(_average(x * x, _last(x, normalized_shape)) + np.asarray(eps, x.dtype))
     return y if weight is None else y * weight
 
 
@@ -479,7 +484,8 @@ def _group_sample(d: Any) -> Any:
 
 
 @composite("T, T?, T? -> T", FLOATS, shape=_group_shape, sample=_group_sample, method=False, ulps=64, special=False,
-         order=("x", "num_groups", "weight", "bias", "eps"), terms=lambda x, *_, num_groups, eps: x.size // max(x.shape[0] * num_groups, 1))  # fmt: skip
+         order=("x", "num_groups", "weight", "bias", "eps"),
+           terms=lambda x, *_, num_groups, eps: x.size // max(x.shape[0] * num_groups, 1))  # fmt: skip
 @single
 def group_norm(x, weight, bias, *, num_groups: int, eps: float = 1e-5):
     """Mean 0 and variance 1 over each group of channels, then scaled and shifted by channel.  https://arxiv.org/abs/1803.08494"""
@@ -514,7 +520,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    """Mean 0 and variance 1 per channel of ``[n, channels, ...]``, by this batch's statistics when training, else by the running ones.
+    """Mean 0 and variance 1 per channel of ``[n, channels, ...]``, by the batch's statistics when training, else the running ones.
 
     When training, the running statistics given are moved towards the batch's in place.  https://arxiv.org/abs/1502.03167
     """
@@ -712,7 +718,8 @@ def _attention_shape(q: Spec, k: Spec, v: Spec, mask: Spec | None, alibi: Spec |
     )
     if not fits or q.shape[:-3] != k.shape[:-3] or k.shape[:-3] != v.shape[:-3] or (k.shape[-3] and q.shape[-3] % k.shape[-3]):
         raise ShapeError(
-            f"attention takes q[..., h, n, d], k[..., g, m, d] and v[..., g, m, e] with h a multiple of g but was given {q}, {k}, {v}"
+            f"attention takes q[..., h, n, d], k[..., g, m, d] and v[..., g, m, e] with h a multiple of g "
+            f"but was given {q}, {k}, {v}"
         )
     from ..op import broadcast_shapes
 
@@ -819,8 +826,9 @@ def _attention_vjp(g, y, q, k, v, mask, alibi, scale, causal, window, softcap, o
     return gq, gk, gv, gm, ga
 
 
-@composite("T, T, T, M?, T? -> T", FLOATS, M=BOOL + FLOATS, shape=_attention_shape, canon=_attention_canon, sample=_attention_sample,
-         vjp=_attention_vjp, method=False, ulps=64, special=False, terms=lambda q, k, *_, **__: k.shape[-1] * k.shape[-2])  # fmt: skip
+@composite("T, T, T, M?, T? -> T", FLOATS, M=BOOL + FLOATS, shape=_attention_shape, canon=_attention_canon,
+           sample=_attention_sample, vjp=_attention_vjp, method=False, ulps=64, special=False,
+           terms=lambda q, k, *_, **__: k.shape[-1] * k.shape[-2])  # fmt: skip
 @single
 def attention(
     q,
