@@ -12,7 +12,7 @@ import numpy as np
 from ..create import arange, as_tensor
 from ..dtype import bool_, float32, int64
 from ..errors import FormatError, ShapeError
-from ..nn import Embedding, Linear, Module, ModuleList, RMSNorm
+from ..nn import Embedding, Linear, Module, ModuleList, Parameter, RMSNorm, init
 from ..nn import functional as F
 from ..op import OPS
 from ..tensor import Tensor
@@ -25,7 +25,10 @@ __all__ = [
     "Attention",
     "Block",
     "CausalLM",
+    "Conv1D",
     "DecoderConfig",
+    "FusedAttention",
+    "FusedGatedMLP",
     "GatedMLP",
     "GemmaNorm",
     "MLP",
@@ -143,6 +146,17 @@ class Step:
             self._masks[key] = mask if window is None else mask & (keys > at - window)
         return self._masks[key]
 
+    def causal(self, window: int | None) -> Tensor:
+        """Which of this pass's own tokens each sees, bool[1 or b, 1, n, n]."""
+        key = None, window
+        if key not in self._masks:
+            at = arange(self.n, device=self.at.backend)
+            far = at.unsqueeze(1) - at
+            mask = far >= 0 if window is None else (far >= 0) & (far < window)
+            padding = self.padding()
+            self._masks[key] = mask.reshape((1, 1, self.n, self.n)) if padding is None else mask & padding
+        return self._masks[key]
+
     def padding(self) -> Tensor | None:
         """Which of this pass's tokens count as keys, bool[b, 1, 1, n], or None where all do."""
         return None if self.keep is None else self.keep.reshape((self.batch, 1, 1, self.n))
@@ -202,6 +216,10 @@ class Attention(Module):
         """x ``[b, h, n, d]`` turned to its positions."""
         return x if self.rope is None else self.rope.turn(x, step.tables(self.rope, x.dtype))
 
+    def bias(self, step: Step, places: int | None = None) -> Tensor | None:
+        """What is added to scores, ``[b, h, n, m]`` or what broadcasts to it: m the pass's own keys, or ``places`` remembered."""
+        return None
+
     def attend(self, q: Tensor, k: Tensor, v: Tensor, step: Step, memory: Any = None) -> Tensor:
         """What queries ``[b, heads, n, d]`` find at keys and values ``[b, groups, n, d]`` and those remembered, ``[b, n, heads * d]``."""
         q, k = self.turned(q, step), self.turned(k, step)
@@ -209,7 +227,11 @@ class Attention(Module):
         if memory is not None:
             memory.write(k, v, step.slots)
         slopes = None if self.slopes is None else as_tensor(self.slopes, device=q.backend).to(dtype=q.dtype)
-        if step.alone:
+        bias = self.bias(step) if step.alone else None
+        if bias is not None:
+            mask = OPS["where"](step.causal(self.window), bias.to(dtype=q.dtype), -math.inf)
+            y = F.attention(q, k, v, mask, scale=self.scale, softcap=self.softcap)
+        elif step.alone:
             y = F.attention(
                 q, k, v, step.padding(), slopes, scale=self.scale, causal=True, window=self.window, softcap=self.softcap
             )
@@ -221,6 +243,9 @@ class Attention(Module):
                 keys = arange(places, device=q.backend).reshape((1, 1, 1, places))
                 far = (keys - step.at.reshape((step.at.shape[0], 1, step.n, 1))).to(dtype=q.dtype)
                 mask = OPS["where"](mask, far * slopes.reshape((1, self.heads, 1, 1)), -math.inf)
+            bias = self.bias(step, places)
+            if bias is not None:
+                mask = OPS["where"](mask, bias.to(dtype=q.dtype), -math.inf)
             k, v = memory.k.to(dtype=q.dtype), memory.v.to(dtype=q.dtype)
             y = F.attention(q, k, v, mask, scale=self.scale, softcap=self.softcap)
         return y.transpose(1, 2).reshape((step.batch, step.n, self.heads * self.v_width))
@@ -271,6 +296,55 @@ class SelfAttention(Attention):
         return getattr(self, self.out)(self.attend(q, k, v, step))
 
 
+class FusedAttention(Attention):
+    """Queries, keys and values by one linear map, its rows grouped or one part after the other.
+
+    Grouped, each of the heads of keys has its query heads, its key and its value, in this order; else come all queries, all
+    keys, all values.  ``names`` are those of the map and of the one behind the attention.
+    """
+
+    def __init__(
+        self,
+        c: DecoderConfig,
+        layer: int,
+        names: tuple[str, str],
+        grouped: bool,
+        bias: bool,
+        groups: int | None = None,
+        rope: Rope | None = None,
+        linear: Any = Linear,
+        clip: float | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(layer, c.num_attention_heads, c.kv_heads if groups is None else groups, c.width, rope, **settings)
+        self.names, self.grouped, self.clip = names, grouped, clip
+        setattr(self, names[0], linear(c.hidden_size, (self.heads + 2 * self.groups) * self.width, bias=bias))
+        setattr(self, names[1], linear(self.heads * self.width, c.hidden_size, bias=bias))
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries ``[b, h, n, d]``, keys and values ``[b, g, n, d]`` of ``[b, n, (h + 2 g) d]``."""
+        b, n, _ = x.shape
+        h, g, d = self.heads, self.groups, self.width
+        if not self.grouped:
+            q, k, v = x.split([h * d, g * d, g * d], -1)
+            return split_heads(q, h), split_heads(k, g), split_heads(v, g)
+        x = x.reshape((b, n, g, h // g + 2, d))
+        q = x[:, :, :, : h // g].reshape((b, n, h, d)).transpose(1, 2)
+        return q, x[:, :, :, -2].transpose(1, 2), x[:, :, :, -1].transpose(1, 2)
+
+    def normed(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys before they are turned."""
+        return q, k
+
+    def forward(self, x: Tensor, step: Step) -> Tensor:
+        x = getattr(self, self.names[0])(x)
+        if self.clip is not None:
+            x = x.clamp(-self.clip, self.clip)
+        q, k, v = self.split(x)
+        q, k = self.normed(q, k)
+        return getattr(self, self.names[1])(self.attend(q, k, v, step))
+
+
 # -- feed-forward blocks and norms -----------------------------------------------------------------
 
 
@@ -317,6 +391,19 @@ class MLP(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return getattr(self, self.names[1])(self.act(getattr(self, self.names[0])(x)))
+
+
+class Conv1D(Module):
+    """A linear map whose weight is kept as ``[in, out]``, as GPT-2's is."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = Parameter(init.blank(inputs, outputs))
+        self.bias = Parameter(init.blank(outputs)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x @ self.weight
+        return y if self.bias is None else y + self.bias
 
 
 class GemmaNorm(RMSNorm):
