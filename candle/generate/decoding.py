@@ -9,7 +9,7 @@ import numpy as np
 from ..compile import compile as compile_function
 from ..create import as_tensor, tensor
 from ..errors import CandleError, ShapeError
-from ..models.outputs import Outputs
+from ..models.results import Outputs
 from ..tensor import Tensor, no_grad
 from .sampling import Picker, Sampling, seed_of
 

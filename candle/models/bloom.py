@@ -16,6 +16,8 @@ __all__ = ["Bloom", "BloomConfig"]
 class BloomConfig(DecoderConfig):
     aliases = {"n_layer": "num_hidden_layers", "n_head": "num_attention_heads", "n_embed": "hidden_size"}
 
+    shared_keys = False
+
     vocab_size: int = 250880
     hidden_size: int = 64
     num_hidden_layers: int = 2

