@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Mapping
 import numpy as np
 
 from ..create import arange, as_tensor
-from ..dtype import bool_, float32, int64
-from ..errors import FormatError, ShapeError
+from ..dtype import int64
+from ..errors import FormatError
 from ..nn import Embedding, Linear, Module, ModuleList, Parameter, RMSNorm, init
 from ..nn import functional as F
 from ..op import OPS
@@ -20,6 +20,7 @@ from .caching import Cache, KeyValues
 from .results import Outputs, next_token_loss
 from .rotary import Rope, rope_of, settings_of
 from .settings import Config, activation
+from .tokens import TokenModel
 
 __all__ = [
     "Attention",
@@ -475,7 +476,7 @@ class Body(Module):
     """The decoder below its head: it holds what the checkpoint keeps under one prefix."""
 
 
-class CausalLM(Module):
+class CausalLM(TokenModel):
     """A decoder with a head over its vocabulary; a subclass says what its layers, norms and embeddings are.
 
     ``model(input_ids, attention_mask)`` gives ``logits`` float[b, n, vocab] (``last_hidden_state`` for a checkpoint without a
@@ -488,7 +489,6 @@ class CausalLM(Module):
     dropped: ClassVar[tuple[str, ...]] = (r"rotary_emb\.inv_freq$", r"\.attn\.(masked_)?bias$", r"\.attention\.(masked_)?bias$")
     renamed: ClassVar[tuple[tuple[str, str], ...]] = ()
     head_bias: ClassVar[bool] = False
-    is_encoder_decoder: ClassVar[bool] = False
 
     def __init__(self, config: Any, headless: bool = False) -> None:
         super().__init__()
@@ -611,40 +611,6 @@ class CausalLM(Module):
 
         return generate(self, input_ids, *args, **settings)
 
-    @property
-    def dtype(self) -> Any:
-        """What it computes in: the dtype of its first floating parameter that is not quantised."""
-        for p in self.parameters():
-            if p.dtype.is_floating_point:
-                return p.dtype
-        return float32
-
-    @property
-    def device(self) -> Any:
-        return next(self.parameters()).device
-
-    def tokens(self, given: Any, what: str = "input_ids") -> Tensor:
-        """Ids int[b, n] on the model's device, from a tensor, an array or lists; one row may come without its brackets."""
-        ids = given if isinstance(given, Tensor) and given.backend.name == "trace" else as_tensor(given, device=self.device)
-        if ids.ndim == 1:
-            ids = ids.unsqueeze(0)
-        if ids.ndim != 2 or ids.dtype.kind not in "iu":
-            raise ShapeError(f"{what} is int[b, n] but {ids.spec} was given")
-        return ids
-
-    def mask(self, given: Any, batch: int, n: int, before: int) -> Tensor | None:
-        """A mask as bool[b, n]; one that also covers what is remembered is cut to the new tokens."""
-        if given is None:
-            return None
-        keep = given if isinstance(given, Tensor) and given.backend.name == "trace" else as_tensor(given, device=self.device)
-        if keep.ndim == 1:
-            keep = keep.unsqueeze(0)
-        if keep.ndim == 2 and keep.shape == (batch, before + n):
-            keep = keep[:, before:]
-        if keep.shape != (batch, n):
-            raise ShapeError(f"attention_mask is [b, n] = ({batch}, {n}) but {keep.spec} was given")
-        return keep if keep.dtype is bool_ else keep != 0
-
     # -- loading ------------------------------------------------------------------------------------
 
     @classmethod
@@ -656,7 +622,7 @@ class CausalLM(Module):
         return cls(config, headless=bool(named.endswith("Model") and not named.endswith("LMHeadModel")))
 
     @classmethod
-    def sanitize(cls, weights: Mapping[str, Tensor], config: Any) -> dict[str, Tensor]:
+    def sanitize(cls, weights: Mapping[str, Tensor], config: Any, values: Mapping[str, Any]) -> dict[str, Tensor]:
         """Published names as this module has them."""
         prefix = cls.names.body + "."
         bare = not any(k.startswith(prefix) for k in weights)

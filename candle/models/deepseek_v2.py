@@ -125,5 +125,5 @@ class DeepseekV2(Llama):
         )
 
     @classmethod
-    def sanitize(cls, weights: Mapping[str, Tensor], config: Any) -> dict[str, Tensor]:
-        return stack_experts(super().sanitize(weights, config))
+    def sanitize(cls, weights: Mapping[str, Tensor], config: Any, values: Mapping[str, Any]) -> dict[str, Tensor]:
+        return stack_experts(super().sanitize(weights, config, values))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -94,12 +95,14 @@ def load(name: str | os.PathLike[str], device: Any = None, dtype: Any = None) ->
     return load_module(folder, device, dtype)
 
 
-def load_module(folder: Path, device: Any = None, dtype: Any = None) -> Module:
-    """The bare architecture of a folder, with its weights."""
+def load_module(folder: Path, device: Any = None, dtype: Any = None, bare: bool = False) -> Module:
+    """The architecture of a folder with its weights; ``bare``, without the head its checkpoint may have."""
     from ..device import resolve
     from ..formats import load as load_weights
 
     values = read_config(folder)
+    if bare:
+        values = {**values, "architectures": [re.sub(r"(For\w+|LMHeadModel|Model)?$", "Model", str((values.get("architectures") or [""])[0]), count=1)]}
     cls = architecture(values["model_type"])
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     path = single if single.is_file() else index
@@ -112,7 +115,7 @@ def load_module(folder: Path, device: Any = None, dtype: Any = None) -> Module:
 def build(cls: Any, values: Mapping[str, Any], weights: Mapping[str, Tensor], dtype: Any = None) -> Module:
     """An architecture with its settings and weights: in ``eval()``, without gradients until ``requires_grad_()``."""
     config = cls.Config.from_dict(values)
-    found = cls.sanitize(weights, config)
+    found = cls.sanitize(weights, config, values)
     with no_init():
         model = cls.for_weights(config, found, values)
     if dtype is not None:

@@ -32,5 +32,5 @@ class Mixtral(Mistral):
         return Mixture(c.hidden_size, c.intermediate_size, c.hidden_act, c.num_local_experts, c.num_experts_per_tok, normed=True)
 
     @classmethod
-    def sanitize(cls, weights: Mapping[str, Tensor], config: Any) -> dict[str, Tensor]:
-        return stack_experts(super().sanitize(weights, config))
+    def sanitize(cls, weights: Mapping[str, Tensor], config: Any, values: Mapping[str, Any]) -> dict[str, Tensor]:
+        return stack_experts(super().sanitize(weights, config, values))

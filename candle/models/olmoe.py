@@ -46,5 +46,5 @@ class Olmoe(Llama):
         return Mixture(c.hidden_size, c.intermediate_size, c.hidden_act, c.num_experts, c.num_experts_per_tok, c.norm_topk_prob)
 
     @classmethod
-    def sanitize(cls, weights: Mapping[str, Tensor], config: Any) -> dict[str, Tensor]:
-        return stack_experts(super().sanitize(weights, config))
+    def sanitize(cls, weights: Mapping[str, Tensor], config: Any, values: Mapping[str, Any]) -> dict[str, Tensor]:
+        return stack_experts(super().sanitize(weights, config, values))

@@ -39,5 +39,5 @@ class Qwen3Moe(Qwen3):
         return Mixture(c.hidden_size, inner, c.hidden_act, c.num_experts, k, c.norm_topk_prob)
 
     @classmethod
-    def sanitize(cls, weights: Mapping[str, Tensor], config: Any) -> dict[str, Tensor]:
-        return stack_experts(super().sanitize(weights, config))
+    def sanitize(cls, weights: Mapping[str, Tensor], config: Any, values: Mapping[str, Any]) -> dict[str, Tensor]:
+        return stack_experts(super().sanitize(weights, config, values))
