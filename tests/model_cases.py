@@ -66,3 +66,37 @@ DECODERS = [
     ("deepseek_v2 yarn", "DeepseekV2", {**TINY, **MLA, "q_lora_rank": None, "attention_bias": True, **rope("yarn", factor=4.0, original_max_position_embeddings=16, mscale=0.7, mscale_all_dim=0.5, beta_fast=32, beta_slow=1)}),
     ("codegen", "CodeGen", {**GPT, "rotary_dim": 8}),
 ]
+
+BERT = {"vocab_size": 96, "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 72,
+        "max_position_embeddings": 40}  # fmt: skip
+RELATIVE = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm", "position_biased_input": False}
+
+ENCODERS = [
+    ("bert masked", "Bert:BertForMaskedLM", {**BERT}),
+    ("bert masked, untied", "Bert:BertForMaskedLM", {**BERT, "tie_word_embeddings": False, "hidden_act": "relu"}),
+    ("bert labels", "Bert:BertForSequenceClassification", {**BERT, "num_labels": 5}),
+    ("bert token labels", "Bert:BertForTokenClassification", {**BERT, "num_labels": 5}),
+    ("bert answers", "Bert:BertForQuestionAnswering", {**BERT}),
+    ("roberta masked", "Roberta:RobertaForMaskedLM", {**BERT, "type_vocab_size": 1}),
+    ("roberta labels", "Roberta:RobertaForSequenceClassification", {**BERT, "type_vocab_size": 1, "num_labels": 3}),
+    ("xlm-roberta", "XLMRoberta:XLMRobertaModel", {**BERT, "type_vocab_size": 1}),
+    ("xlm-roberta masked", "XLMRoberta:XLMRobertaForMaskedLM", {**BERT, "type_vocab_size": 1}),
+    ("distilbert masked", "DistilBert:DistilBertForMaskedLM", {"vocab_size": 96, "dim": 48, "n_heads": 4, "n_layers": 3, "hidden_dim": 72, "max_position_embeddings": 40}),
+    ("distilbert labels", "DistilBert:DistilBertForSequenceClassification", {"vocab_size": 96, "dim": 48, "n_heads": 4, "n_layers": 3, "hidden_dim": 72, "num_labels": 3}),
+    ("electra", "Electra:ElectraModel", {**BERT, "embedding_size": 24}),
+    ("electra masked", "Electra:ElectraForMaskedLM", {**BERT, "embedding_size": 24}),
+    ("electra replaced", "Electra:ElectraForPreTraining", {**BERT, "embedding_size": 48}),
+    ("electra labels", "Electra:ElectraForSequenceClassification", {**BERT, "embedding_size": 24, "num_labels": 3}),
+    ("nomic_bert", "NomicBert:NomicBertModel", {**BERT, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}}),
+    ("nomic_bert masked", "NomicBert:NomicBertForMaskedLM", {**BERT}),
+    ("modernbert", "ModernBert:ModernBertModel", {**BERT, "local_attention": 6, "global_attn_every_n_layers": 2}),
+    ("modernbert masked, biases", "ModernBert:ModernBertForMaskedLM", {**BERT, "local_attention": 6, "norm_bias": True, "attention_bias": True, "mlp_bias": True, "classifier_bias": True}),
+    ("modernbert labels of the mean", "ModernBert:ModernBertForSequenceClassification", {**BERT, "local_attention": 6, "classifier_pooling": "mean", "num_labels": 3}),
+    ("deberta-v2", "DebertaV2:DebertaV2Model", {**BERT, **RELATIVE, "position_buckets": 6, "share_att_key": True}),
+    ("deberta-v2 with a convolution", "DebertaV2:DebertaV2Model", {**BERT, **RELATIVE, "position_buckets": 6, "conv_kernel_size": 3, "conv_act": "gelu", "type_vocab_size": 2}),
+    ("deberta-v2 one way, no buckets", "DebertaV2:DebertaV2Model", {**BERT, "relative_attention": True, "pos_att_type": ["c2p"], "max_relative_positions": 8}),
+    ("deberta-v2 absolute", "DebertaV2:DebertaV2Model", {**BERT}),
+    ("deberta-v2 masked", "DebertaV2:DebertaV2ForMaskedLM", {**BERT, **RELATIVE, "position_buckets": 6}),
+    ("deberta-v2 masked, own head", "DebertaV2:DebertaV2ForMaskedLM", {**BERT, **RELATIVE, "position_buckets": 6, "legacy": False}),
+    ("deberta-v2 labels", "DebertaV2:DebertaV2ForSequenceClassification", {**BERT, **RELATIVE, "position_buckets": 6, "num_labels": 3}),
+]

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from model_cases import DECODERS
+from model_cases import DECODERS, ENCODERS
 
 import candle
 from candle import models
@@ -88,3 +88,31 @@ def test_bare_decoders_give_hidden_states(tmp_path):
     near(out.last_hidden_state.numpy(), want)
     assert out.logits is None and list(out) == ["last_hidden_state"]
     assert isinstance(out["last_hidden_state"], candle.Tensor)
+
+
+@pytest.mark.parametrize(("name", "kind", "settings"), ENCODERS, ids=[c[0] for c in ENCODERS])
+def test_an_encoder_agrees_with_transformers(name, kind, settings, tmp_path):
+    kind, _, cls = kind.partition(":")
+    theirs = peer(kind, cls, {"pad_token_id": 1, **settings}, tmp_path)
+    ids = ids_for(settings, 3)
+    keep = np.ones_like(ids)
+    keep[1, 8:] = 0
+    keep[2, 5:] = 0
+    ids[keep == 0] = 1
+    given = {"input_ids": ids, "attention_mask": keep}
+    with torch.no_grad():
+        want = theirs(**{k: torch.tensor(v) for k, v in given.items()})
+    ours = models.load(tmp_path, device="numpy")
+    out = ours(**given)
+    compiled = candle.compile(lambda i, m: dict(ours(i, m)))(ids, keep)
+    for key in [k for k in want if want[k] is not None and k in out]:
+        got, theirs_ = out[key].numpy(), want[key].numpy()
+        whole = got.ndim < 2 or got.shape[1] != ids.shape[1]
+        near(got if whole else got[keep == 1], theirs_ if whole else theirs_[keep == 1])
+        near(compiled[key].numpy(), got, 2e-6)
+    assert set(want) <= set(out), (set(want), set(out))
+    # without a mask a row stands as it would alone
+    alone = ours(ids[1:2, :8])
+    for key in alone:
+        got = alone[key].numpy()[0]
+        near(got, out[key].numpy()[1][:8] if got.shape[:1] == (8,) else out[key].numpy()[1], 1e-5)

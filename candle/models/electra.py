@@ -9,7 +9,7 @@ from ..nn import LayerNorm, Linear, Module, Parameter, init
 from ..nn import functional as F
 from ..op import OPS
 from ..tensor import Tensor
-from .bert import Bert, BertConfig, Embeddings, without_tied
+from .bert import Bert, BertConfig, Embeddings
 from .encoder import Headed, QuestionAnswering, TokenClassification
 from .results import Outputs
 from .roberta import Classifier
@@ -61,8 +61,7 @@ class MaskedLM(Headed):
 
     @classmethod
     def sanitize(cls, weights: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
-        found = without_tied(weights, config, "generator_lm_head", "")
-        return {**found, "generator_lm_head.bias": weights["generator_lm_head.bias"]}
+        return {k: w for k, w in weights.items() if not (config.tie_word_embeddings and k == "generator_lm_head.weight")}
 
 
 class Discriminator(Module):

@@ -104,7 +104,7 @@ class Encoder(TokenModel):
     @classmethod
     def for_weights(cls, config: Any, weights: Mapping[str, Tensor], values: Mapping[str, Any]) -> Any:
         """The model of a checkpoint: bare, or with the head that its architecture names."""
-        named = _head_of(values)
+        named = _head_of(values, cls.heads)
         if not named:
             return cls(config, pooler=any(k.startswith("pooler.") for k in weights))
         return cls.heads[named](config, cls, any(k.startswith(f"{cls.prefix}.pooler.") for k in weights))
@@ -112,7 +112,7 @@ class Encoder(TokenModel):
     @classmethod
     def sanitize(cls, weights: Mapping[str, Tensor], config: Any, values: Mapping[str, Any]) -> dict[str, Tensor]:
         """Published names as this module has them: of a model without a head only the encoder's."""
-        named = _head_of(values)
+        named = _head_of(values, cls.heads)
         if named and named not in cls.heads:
             raise FormatError(f"config.json asks for a model {named} but {cls.__name__} has {', '.join(cls.heads) or 'no heads'}")
         found = {}
@@ -132,10 +132,11 @@ class Encoder(TokenModel):
         return {k: w for k, w in found.items() if inner or not k.startswith(("cls.", "lm_head.", "classifier."))}
 
 
-def _head_of(values: Mapping[str, Any]) -> str:
+def _head_of(values: Mapping[str, Any], heads: Mapping[str, Any]) -> str:
+    """The head that a checkpoint's architecture names, or ""; of one made in pre-training that for masked tokens."""
     found = re.search(r"For[A-Z]\w+$", str((values.get("architectures") or [""])[0]))
     name = found[0] if found else ""
-    return "ForMaskedLM" if name == "ForPreTraining" else name
+    return "ForMaskedLM" if name == "ForPreTraining" and name not in heads else name
 
 
 def labelled_loss(logits: Tensor, labels: Tensor, problem: str | None = None) -> Tensor:

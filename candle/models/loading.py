@@ -80,6 +80,12 @@ def architecture(model_type: str) -> Any:
     return found
 
 
+def _kind_of(values: Mapping[str, Any]) -> str:
+    """The model_type of a config.json; Jina's BERTs say bert, but in their architecture's name."""
+    named = str((values.get("architectures") or [""])[0])
+    return "jina_bert" if named.startswith("JinaBert") else values["model_type"]
+
+
 def load(name: str | os.PathLike[str], device: Any = None, dtype: Any = None) -> Any:
     """A model with its weights, ready for inference.
 
@@ -103,7 +109,7 @@ def load_module(folder: Path, device: Any = None, dtype: Any = None, bare: bool 
     values = read_config(folder)
     if bare:
         values = {**values, "architectures": [re.sub(r"(For\w+|LMHeadModel|Model)?$", "Model", str((values.get("architectures") or [""])[0]), count=1)]}
-    cls = architecture(values["model_type"])
+    cls = architecture(_kind_of(values))
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     path = single if single.is_file() else index
     if not path.is_file():

@@ -116,6 +116,7 @@ class NomicBert(Encoder):
         (r"\.fc2\.", ".down_proj."),
         (r"\.norm1\.", ".post_attention_layernorm."),
         (r"\.norm2\.", ".post_mlp_layernorm."),
+        (r"\.transform\.layer_norm\.", ".transform.LayerNorm."),
     )
 
     def __init__(self, config: Any, pooler: bool = False) -> None:
