@@ -100,3 +100,16 @@ ENCODERS = [
     ("deberta-v2 masked, own head", "DebertaV2:DebertaV2ForMaskedLM", {**BERT, **RELATIVE, "position_buckets": 6, "legacy": False}),
     ("deberta-v2 labels", "DebertaV2:DebertaV2ForSequenceClassification", {**BERT, **RELATIVE, "position_buckets": 6, "num_labels": 3}),
 ]
+
+T5 = {"vocab_size": 96, "d_model": 48, "d_kv": 10, "d_ff": 64, "num_layers": 2, "num_heads": 4, "relative_attention_num_buckets": 8,
+      "relative_attention_max_distance": 12, "decoder_start_token_id": 0}  # fmt: skip
+BART = {"vocab_size": 96, "d_model": 48, "encoder_layers": 2, "decoder_layers": 3, "encoder_ffn_dim": 64, "decoder_ffn_dim": 72,
+        "encoder_attention_heads": 4, "decoder_attention_heads": 6, "max_position_embeddings": 40, "decoder_start_token_id": 5,
+        "pad_token_id": 1, "forced_eos_token_id": None, "eos_token_id": 2, "bos_token_id": 0}  # fmt: skip
+
+SEQ2SEQ = [
+    ("t5", "T5:T5ForConditionalGeneration", {**T5, "tie_word_embeddings": True}),
+    ("t5 one decoder layer, gated silu", "T5:T5ForConditionalGeneration", {**T5, "num_decoder_layers": 1, "feed_forward_proj": "gated-silu", "tie_word_embeddings": False}),
+    ("bart", "Bart:BartForConditionalGeneration", {**BART, "scale_embedding": True}),
+    ("marian", "Marian:MarianMTModel", {**BART, "scale_embedding": True, "activation_function": "swish"}),
+]

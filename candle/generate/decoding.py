@@ -149,7 +149,7 @@ def _rows(model: Any, input_ids: Any, attention_mask: Any) -> tuple[Any, Any]:
 
 
 def _ends(model: Any, eos_token_id: Any) -> set[int]:
-    found = getattr(model, "eos_token_ids", None) if eos_token_id is None else eos_token_id
+    found = getattr(model, "generation", {}).get("eos_token_id") if eos_token_id is None else eos_token_id
     if found is None:
         found = getattr(model.config, "eos_token_id", None)
     return set() if found is None else {int(e) for e in (found if isinstance(found, (list, tuple, set, frozenset)) else [found])}
@@ -159,6 +159,13 @@ class _Run:
     """One generation: rows, what they wrote, which of them are done."""
 
     def __init__(self, model: Any, ids: Any, keep: Any, new: int, sampling: Sampling, ends: set[int], stop: Any) -> None:
+        said = {**vars(model.config), **getattr(model, "generation", {})}
+        self.banned = {int(t) for t in said.get("suppress_tokens") or ()}
+        self.banned |= {int(words[0]) for words in said.get("bad_words_ids") or () if len(words) == 1}
+        first, last = said.get("forced_bos_token_id"), said.get("forced_eos_token_id")
+        self.forced = {} if first is None or not model.writes_apart else {0: int(first)}
+        if last is not None and ends and model.writes_apart:
+            self.forced[new - 1] = int(last[0] if isinstance(last, list) else last)
         if new < 0:
             raise CandleError(f"max_new_tokens is at least 0 but {new} was given")
         if not ids.shape[0] or not keep.any(axis=1).all():
@@ -173,6 +180,13 @@ class _Run:
         self.prompt = [len(h) for h in self.history]
         self.done = [False] * ids.shape[0]
 
+    def _allowed(self, logits: Any) -> Any:
+        """The logits, minus infinity at tokens that the checkpoint rules out."""
+        if self.banned:
+            logits = np.array(logits)
+            logits[[t for t in self.banned if t < len(logits)]] = -np.inf
+        return logits
+
     def take(self, logits: Any) -> list[int | None]:
         """The next token of each row, None where it was done."""
         found: list[int | None] = []
@@ -181,7 +195,9 @@ class _Run:
                 found.append(None)
                 continue
             h = self.history[i]
-            token = picker.pick(logits[i], np.asarray(h, np.int64), np.asarray(h[self.prompt[i] :], np.int64))
+            token = self.forced.get(len(h) - self.prompt[i])
+            if token is None:
+                token = picker.pick(self._allowed(logits[i]), np.asarray(h, np.int64), np.asarray(h[self.prompt[i] :], np.int64))
             h.append(token)
             found.append(token)
             self.done[i] = token in self.ends or any(tuple(h[self.prompt[i] :][-len(s) :]) == s for s in self.stop)

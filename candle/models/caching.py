@@ -10,7 +10,7 @@ from ..errors import ShapeError
 from ..op import OPS
 from ..tensor import Tensor, no_grad
 
-__all__ = ["Cache", "KeyValues", "State"]
+__all__ = ["Cache", "KeyValues", "Sided", "State"]
 
 
 class KeyValues:
@@ -68,25 +68,20 @@ class State:
         return list(self.held.values())
 
 
-class Several:
-    """The memories of a layer that has more than one."""
+class Sided:
+    """What a decoder's layer remembers of what it writes (``own``), and of what was read (``cross``)."""
 
-    def __init__(self, **parts: Any) -> None:
-        self.parts = parts
-
-    def __getitem__(self, name: str) -> Any:
-        return self.parts[name]
+    def __init__(self, own: KeyValues, cross: State) -> None:
+        self.own, self.cross = own, cross
 
     def grow(self, capacity: int) -> None:
-        for p in self.parts.values():
-            p.grow(capacity)
+        self.own.grow(capacity)
 
     def clear(self) -> None:
-        for p in self.parts.values():
-            p.clear()
+        """Forget what was written; what was read stays."""
 
     def tensors(self) -> list[Tensor]:
-        return [x for p in self.parts.values() for x in p.tensors()]
+        return [*self.own.tensors(), *self.cross.tensors()]
 
 
 class Cache:

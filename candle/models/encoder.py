@@ -11,11 +11,11 @@ from ..nn import Dropout, Linear
 from ..nn import functional as F
 from ..op import OPS
 from ..tensor import Tensor
-from .results import Outputs
+from .results import Outputs, labelled_loss
 from .settings import Config
 from .tokens import TokenModel
 
-__all__ = ["Encoder", "EncoderConfig", "Headed", "QuestionAnswering", "TokenClassification", "labelled_loss", "look"]
+__all__ = ["Encoder", "EncoderConfig", "Headed", "QuestionAnswering", "TokenClassification", "look"]
 
 
 @dataclass
@@ -137,15 +137,6 @@ def _head_of(values: Mapping[str, Any], heads: Mapping[str, Any]) -> str:
     found = re.search(r"For[A-Z]\w+$", str((values.get("architectures") or [""])[0]))
     name = found[0] if found else ""
     return "ForMaskedLM" if name == "ForPreTraining" and name not in heads else name
-
-
-def labelled_loss(logits: Tensor, labels: Tensor, problem: str | None = None) -> Tensor:
-    """Mean cross entropy with labels int, -100 not counted; of real labels, squared error or, for several, binary cross entropy."""
-    if labels.dtype.kind in "iu" and problem != "regression":
-        return F.cross_entropy(logits.reshape((-1, logits.shape[-1])).float(), labels.reshape((-1,)), ignore_index=-100)
-    if problem == "regression" or (problem is None and logits.shape[-1] == 1):
-        return F.mse_loss(logits.reshape(labels.shape), labels.to(dtype=logits.dtype))
-    return F.binary_cross_entropy_with_logits(logits, labels.to(dtype=logits.dtype))
 
 
 class Headed(TokenModel):

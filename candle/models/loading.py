@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 from pathlib import Path
@@ -115,7 +116,20 @@ def load_module(folder: Path, device: Any = None, dtype: Any = None, bare: bool 
     if not path.is_file():
         raise FormatError(f"{folder} has neither model.safetensors nor model.safetensors.index.json")
     weights = dict(load_weights(path, device=resolve(device)).items())
-    return build(cls, values, weights, dtype)
+    model = build(cls, values, weights, dtype)
+    if (folder / "generation_config.json").is_file():
+        model.generation = _json(folder / "generation_config.json")
+    return model
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise FormatError(f"{path} is not JSON: {e}") from None
+    if not isinstance(found, dict):
+        raise FormatError(f"{path} is not a JSON object")
+    return found
 
 
 def build(cls: Any, values: Mapping[str, Any], weights: Mapping[str, Tensor], dtype: Any = None) -> Module:

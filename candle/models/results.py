@@ -7,7 +7,7 @@ from typing import Any
 from ..nn import functional as F
 from ..tensor import Tensor
 
-__all__ = ["Outputs", "next_token_loss"]
+__all__ = ["Outputs", "labelled_loss", "next_token_loss"]
 
 
 class Outputs(dict[str, Any]):
@@ -36,3 +36,12 @@ def next_token_loss(logits: Tensor, labels: Tensor, ignored: int = -100) -> Tens
     """Mean cross entropy of logits ``[b, n, v]`` with the labels int[b, n] one place further on; ``ignored`` ones do not count."""
     v = logits.shape[-1]
     return F.cross_entropy(logits[:, :-1].reshape((-1, v)).float(), labels[:, 1:].reshape((-1,)), ignore_index=ignored)
+
+
+def labelled_loss(logits: Tensor, labels: Tensor, problem: str | None = None) -> Tensor:
+    """Mean cross entropy with labels int, -100 not counted; of real labels, squared error or, for several, binary cross entropy."""
+    if labels.dtype.kind in "iu" and problem != "regression":
+        return F.cross_entropy(logits.reshape((-1, logits.shape[-1])).float(), labels.reshape((-1,)), ignore_index=-100)
+    if problem == "regression" or (problem is None and logits.shape[-1] == 1):
+        return F.mse_loss(logits.reshape(labels.shape), labels.to(dtype=logits.dtype))
+    return F.binary_cross_entropy_with_logits(logits, labels.to(dtype=logits.dtype))

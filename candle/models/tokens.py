@@ -17,6 +17,7 @@ class TokenModel(Module):
     """What all models over tokens share: how their arguments are taken."""
 
     is_encoder_decoder = False
+    writes_apart = False  # whether what it writes is not what it was given
 
     @property
     def dtype(self) -> Any:
