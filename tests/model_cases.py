@@ -64,6 +64,11 @@ DECODERS = [
     ("olmoe", "Olmoe", {**TINY, **MOE, "clip_qkv": 0.5}),
     ("deepseek_v2 low rank queries, groups", "DeepseekV2", {**TINY, **MLA, "topk_method": "group_limited_greedy", "n_group": 3, "topk_group": 2, "routed_scaling_factor": 2.0}),
     ("deepseek_v2 yarn", "DeepseekV2", {**TINY, **MLA, "q_lora_rank": None, "attention_bias": True, **rope("yarn", factor=4.0, original_max_position_embeddings=16, mscale=0.7, mscale_all_dim=0.5, beta_fast=32, beta_slow=1)}),
+    ("mamba", "Mamba", {"vocab_size": 96, "hidden_size": 48, "state_size": 6, "num_hidden_layers": 3, "use_bias": True, "time_step_rank": 5}),
+    ("mamba2", "Mamba2", {"vocab_size": 96, "hidden_size": 48, "state_size": 6, "num_hidden_layers": 3, "num_heads": 8, "head_dim": 12, "n_groups": 2, "chunk_size": 4}),
+    ("rwkv", "Rwkv", {"vocab_size": 96, "hidden_size": 48, "num_hidden_layers": 3, "rescale_every": 0}),
+    ("recurrent_gemma", "RecurrentGemma", {**TINY, "num_hidden_layers": 4, "attention_window_size": 5, "lru_width": 48}),
+    ("lfm2", "Lfm2", {**TINY, "num_hidden_layers": 4, "layer_types": ["conv", "full_attention", "conv", "full_attention"], "conv_bias": True, "block_multiple_of": 8}),
     ("codegen", "CodeGen", {**GPT, "rotary_dim": 8}),
 ]
 

@@ -49,7 +49,8 @@ class State:
         self.held = {name: zeros(shape, dtype=dtype, device=device) for name, shape in shapes.items()}
 
     def __getitem__(self, name: str) -> Tensor:
-        return self.held[name]
+        """What is remembered now; it does not change when another value is."""
+        return self.held[name].detach()
 
     def __setitem__(self, name: str, value: Tensor) -> None:
         held = self.held[name]

@@ -82,11 +82,16 @@ def _check(name: str, key: str, value: Any, kind: str) -> None:
         raise FormatError(f"config.json gives {key} as {value!r} but {name} wants a string")
 
 
+def _real(value: dict[str, Any]) -> Any:
+    """Infinities and NaN as newer files have them."""
+    return float(value["__float__"]) if set(value) == {"__float__"} else value
+
+
 def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     """A model folder's config.json; raises FormatError where it is missing or no JSON object."""
     path = folder / name
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"), object_hook=_real)
     except FileNotFoundError:
         raise FormatError(f"{folder} has no {name}, which says what model it is") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e:
