@@ -9,6 +9,9 @@ MOE = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 MLA = {"num_key_value_heads": 4, "kv_lora_rank": 12, "q_lora_rank": 20, "qk_nope_head_dim": 10, "qk_rope_head_dim": 6, "v_head_dim": 14,
        "n_routed_experts": 6, "n_shared_experts": 2, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
        "first_k_dense_replace": 1}  # fmt: skip
+HYBRID = {"layer_types": ["mamba", "attention", "mamba"], "mamba_n_heads": 8, "mamba_d_head": 12, "mamba_d_state": 6, "mamba_n_groups": 2,
+          "mamba_chunk_size": 4, "num_local_experts": 5, "shared_intermediate_size": 40, "embedding_multiplier": 3.0, "logits_scaling": 2.0,
+          "residual_multiplier": 0.5, "attention_multiplier": 0.1}  # fmt: skip
 
 
 def rope(kind, **values):
@@ -69,6 +72,9 @@ DECODERS = [
     ("rwkv", "Rwkv", {"vocab_size": 96, "hidden_size": 48, "num_hidden_layers": 3, "rescale_every": 0}),
     ("recurrent_gemma", "RecurrentGemma", {**TINY, "num_hidden_layers": 4, "attention_window_size": 5, "lru_width": 48}),
     ("lfm2", "Lfm2", {**TINY, "num_hidden_layers": 4, "layer_types": ["conv", "full_attention", "conv", "full_attention"], "conv_bias": True, "block_multiple_of": 8}),
+    ("granitemoehybrid", "GraniteMoeHybrid", {**TINY, **HYBRID, "position_embedding_type": "rope"}),
+    ("granitemoehybrid without experts, nothing turned", "GraniteMoeHybrid", {**TINY, **HYBRID, "num_local_experts": 0}),
+    ("qwen3_next", "Qwen3Next", {**TINY, **MOE, "num_hidden_layers": 4, "head_dim": 16, "shared_expert_intermediate_size": 40, "linear_key_head_dim": 8, "linear_value_head_dim": 10, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "mlp_only_layers": [1]}),
     ("codegen", "CodeGen", {**GPT, "rotary_dim": 8}),
 ]
 

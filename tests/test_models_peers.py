@@ -55,15 +55,17 @@ def test_a_decoder_agrees_with_transformers(name, kind, settings, tmp_path):
     ids = ids_for(settings)
     with torch.no_grad():
         want = theirs(torch.tensor(ids), use_cache=False).logits.numpy()
+        # transformers' RWKV mixes the rows of a batch while it generates
+        rows = 1 if kind == "Rwkv" else 2
         written = theirs.generate(
-            torch.tensor(ids), max_new_tokens=NEW, do_sample=False, eos_token_id=None, pad_token_id=0,
+            torch.tensor(ids[:rows]), max_new_tokens=NEW, do_sample=False, eos_token_id=None, pad_token_id=0,
             output_logits=True, return_dict_in_generate=True,
         )  # fmt: skip
     ours = models.load(tmp_path, device="numpy")
     near(ours(ids).logits.numpy(), want)
     got = ours.generate(ids, NEW, ignore_eos=True, output_logits=True)
-    near(got.logits.numpy(), np.stack([z.numpy() for z in written.logits], 1))
-    assert np.array_equal(got.sequences.numpy(), written.sequences.numpy())
+    near(got.logits.numpy()[:rows], np.stack([z.numpy() for z in written.logits], 1))
+    assert np.array_equal(got.sequences.numpy()[:rows], written.sequences.numpy())
     assert json.loads((tmp_path / "config.json").read_text())["model_type"].startswith(name.split()[0].rstrip(",")[:4])
     # uncached gives what cached gave
     full = ours(got.sequences).logits.numpy()[:, PROMPT - 1 : -1]
