@@ -108,4 +108,3 @@ def test_nothing_is_overwritten(tmp_path):
     new_backend.write("tally", tmp_path)
     with pytest.raises(CandleError, match="candle-tally is there already"):
         new_backend.write("tally", tmp_path)
-
