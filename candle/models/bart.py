@@ -117,7 +117,7 @@ class Stack(Module):
         self.scale, self.most, self.dropout = c.scale, c.max_position_embeddings, Dropout(c.dropout)
         if not c.share_encoder_decoder_embeddings:
             words = c.decoder_vocab_size if decoder and c.decoder_vocab_size else c.vocab_size
-            self.embed_tokens = Embedding(words, c.d_model)
+            self.embed_tokens = Embedding(words, c.d_model, padding_idx=c.pad_token_id)
         self.layers = ModuleList([Layer(c, i, decoder) for i in range(c.decoder_layers if decoder else c.encoder_layers)])
         self.extend(c)
 
@@ -139,7 +139,7 @@ class Body(Module):
     def __init__(self, c: Any, kind: type[Stack]) -> None:
         super().__init__()
         if c.share_encoder_decoder_embeddings:
-            self.shared = Embedding(c.vocab_size, c.d_model)
+            self.shared = Embedding(c.vocab_size, c.d_model, padding_idx=c.pad_token_id)
         self.encoder, self.decoder = kind(c, False), kind(c, True)
 
 

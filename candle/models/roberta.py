@@ -28,6 +28,7 @@ class OffsetEmbeddings(Embeddings):
     def __init__(self, c: Any, width: int) -> None:
         super().__init__(c, width)
         self.pad = c.pad_token_id
+        self.position_embeddings.padding_idx = self.pad
 
     def positions(self, ids: Tensor) -> Tensor:
         if ids.shape[-1] > self.most - self.pad - 1:
