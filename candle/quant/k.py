@@ -125,7 +125,7 @@ def _shared(values: Array, most: int) -> tuple[Array, Array]:
 
 def _offsets(
     x: Array, out: Array, importance: Any, groups: int, most: int, top: int, plan: tuple[float, float, int, bool]
-) -> Array:
+) -> tuple[Array, Array, Array]:
     """What Q2_K, Q4_K and Q5_K share: scales and offsets of the groups.  Sets d and dmin; gives quants, scales, offsets."""
     n = x.shape[0]
     g = x.reshape(n * groups, -1)
