@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Mapping
 
 import numpy as np
 from numpy.lib import format as npformat
@@ -72,9 +72,9 @@ def plain(name: str, array: np.ndarray[Any, Any], format: str) -> np.ndarray[Any
     return array
 
 
-def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], metadata: Mapping[str, str]) -> None:
+def save(path: Path, arrays: Mapping[str, Entry], metadata: Mapping[str, str]) -> None:
     """Write one array."""
     if len(arrays) != 1 or metadata:
         raise FormatError(f"an npy file holds one array and no metadata but {len(arrays)} were given; save them as .safetensors")
-    ((name, read),) = arrays.items()
-    replacing(path, lambda f: npformat.write_array(f, plain(name, read(), "npy"), allow_pickle=False))
+    ((name, entry),) = arrays.items()
+    replacing(path, lambda f: npformat.write_array(f, plain(name, entry.read(), "npy"), allow_pickle=False))

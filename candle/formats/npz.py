@@ -59,15 +59,15 @@ def _reader(path: Path, member: str) -> Callable[[], np.ndarray[Any, Any]]:
     return read
 
 
-def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], metadata: Mapping[str, str]) -> None:
+def save(path: Path, arrays: Mapping[str, Entry], metadata: Mapping[str, str]) -> None:
     """Write arrays, uncompressed as ``numpy.savez`` does."""
     if metadata:
         raise FormatError("npz files have no metadata; save as .safetensors to keep it")
 
     def write(f: Any) -> None:
         with zipfile.ZipFile(f, "w", zipfile.ZIP_STORED, allowZip64=True) as z:
-            for name, read in arrays.items():
+            for name, entry in arrays.items():
                 with z.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    npformat.write_array(member, plain(name, read(), "npz"), allow_pickle=False)
+                    npformat.write_array(member, plain(name, entry.read(), "npz"), allow_pickle=False)
 
     replacing(path, write)
