@@ -117,9 +117,7 @@ class Description:
 
 # What files of formats without a loader begin with.
 _FOREIGN = {
-    b"GGUF": "GGUF", b"ggjt": "GGML", b"tjgg": "GGML", b"lmgg": "GGML", b"\x89HDF": "HDF5", b"\x80\x02": "a pickle",
-    b"\x80\x04": "a pickle",
-    b"PK\x03\x04": "a zip archive, perhaps of PyTorch",
+    b"\x89HDF": "HDF5", b"\x80\x02": "a pickle", b"\x80\x04": "a pickle", b"PK\x03\x04": "a zip archive",
 }  # fmt: skip
 
 
@@ -138,7 +136,7 @@ def _format(path: Path, given: str | None) -> tuple[str, Any]:
             return name, loader
     looks = next((text for magic, text in _FOREIGN.items() if head.startswith(magic)), None)
     named = _by_suffix(path)
-    if named is not None and looks not in ("GGUF", "GGML", "HDF5"):  # it is not what it is called; that loader says why
+    if named is not None and looks != "HDF5" and path.suffix != ".bin":  # it is not what it is called; that loader says why
         return named
     what = (
         f"looks like {looks}, which no installed plugin reads"
@@ -174,8 +172,9 @@ def _opened(path: str | os.PathLike[str], format: str | None) -> tuple[Path, str
 def load(path: str | os.PathLike[str], device: Any = None, format: str | None = None) -> Checkpoint:
     """The tensors of a file, by name and lazily: ``candle.load("model.safetensors")["weight"]``.
 
-    The format is told by the content; ``format`` names it.  On the ``numpy`` device safetensors are used where the file is
-    mapped, without a copy.  Raises FormatError where the file is of no known format, or not right.
+    The format is told by the content; ``format`` names it.  On the ``numpy`` device the tensors of safetensors, GGUF,
+    GGML and PyTorch's files are used where the file is mapped, without a copy.  Raises FormatError where the file is of no
+    known format, or not right.
     """
     _, _, found = _opened(path, format)
     found.device = device

@@ -19,7 +19,7 @@ from . import Checkpoint, Entry
 from .binary import Cursor, mapped, tensor_at
 from .gguf import TYPES
 
-suffixes = (".ggml", ".bin")
+suffixes = (".ggml",)
 
 _MAGIC = {b"lmgg": "ggml", b"fmgg": "ggmf", b"tjgg": "ggjt"}
 _OTHER = {b"algg": "ggla, a LoRA adapter", b"nsgg": "ggsn, a session"}

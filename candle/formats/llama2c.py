@@ -15,7 +15,7 @@ from ..op import Spec
 from . import Checkpoint, Entry
 from .binary import Cursor, mapped, tensor_at
 
-suffixes = (".bin",)
+suffixes: tuple[str, ...] = ()  # .bin, as others have
 _NAMES = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len")
 _MAGIC = 0x616B3432
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import tokenize
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -32,7 +33,7 @@ def header(f: Any, size: int, what: str) -> tuple[Spec, np.dtype[Any], bool]:
             raise FormatError(f"{what} is of npy version {version[0]}.{version[1]}; 1.0, 2.0 and 3.0 are read")
         read = npformat.read_array_header_1_0 if version == (1, 0) else npformat.read_array_header_2_0
         shape, fortran, dtype = read(f)
-    except (ValueError, TypeError, SyntaxError, RecursionError, struct.error, UnicodeDecodeError) as e:
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, struct.error, tokenize.TokenError) as e:
         raise FormatError(f"{what} has no right npy header: {e}") from None
     if dtype.hasobject:
         raise FormatError(f"{what} holds Python objects, which would run code when read; only numbers are read")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
@@ -14,6 +16,8 @@ from . import Checkpoint, Entry, replacing
 from .npy import header, plain
 
 suffixes = (".npz",)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+_EXPANDS, _LARGE = 200, 1 << 24  # what grows by more, beyond so many bytes, is taken for a bomb
 
 
 def matches(head: bytes, path: Path) -> bool:
@@ -38,10 +42,17 @@ def load(path: Path) -> Checkpoint:
                     raise FormatError(f"{path} has {name!r} twice")
                 if info.flag_bits & 1:
                     raise FormatError(f"{path} is encrypted, which is not read")
+                if info.file_size > max(_EXPANDS * info.compress_size, _LARGE):
+                    raise FormatError(
+                        f"{path}: {name!r} expands from {info.compress_size} to {info.file_size} bytes, as a zip bomb does; "
+                        "save it uncompressed"
+                    )
                 with z.open(info) as f:
                     spec, _, _ = header(f, info.file_size, f"{path}: {name!r}")
                 entries[name] = Entry(spec, spec.nbytes, _reader(path, info.filename))
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as e:
+    except (FileNotFoundError, PermissionError, FormatError):
+        raise
+    except _DAMAGE as e:
         raise FormatError(f"{path} is no right zip archive: {e}") from None
     return Checkpoint(entries, {}, str(path))
 
@@ -53,7 +64,9 @@ def _reader(path: Path, member: str) -> Callable[[], np.ndarray[Any, Any]]:
                 array = np.asarray(npformat.read_array(f, allow_pickle=False))
                 array.flags.writeable = False  # nobody else has it, so a backend need not copy it
                 return array
-        except (zipfile.BadZipFile, EOFError, ValueError) as e:
+        except (FileNotFoundError, PermissionError):
+            raise
+        except _DAMAGE as e:
             raise FormatError(f"{path}: {member!r} cannot be read: {e}") from None
 
     return read

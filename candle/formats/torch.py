@@ -412,7 +412,7 @@ def _strided(data: Any, x: _View, spec: Spec) -> np.ndarray[Any, Any]:
     flat = tensor_at(data, Spec((count,), spec.dtype), s.at, s.order)
     size = spec.dtype.itemsize
     strides = tuple([n * size for n in x.strides])
-    return np.lib.stride_tricks.as_strided(flat[x.offset :], x.shape, strides, writeable=False)
+    return np.ndarray(x.shape, spec.dtype.numpy, flat.view(np.uint8), x.offset * size, strides)
 
 
 # -- writing ---------------------------------------------------------------------------------------
