@@ -9,8 +9,8 @@ from .plugins import hookimpl
 candle_api_version = (1, 0)
 
 _COMMANDS = (
-    "bench", "check", "convert", "dequantize", "devices", "doctor", "embed", "inspect", "new-backend", "ops", "plugins", "quantize",
-    "search",
+    "bench", "check", "convert", "dequantize", "devices", "doctor", "embed", "inspect", "new-backend", "ops", "plugins",
+    "quantize", "search",
 )  # fmt: skip
 
 

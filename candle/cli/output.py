@@ -45,7 +45,7 @@ def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
 
             bar = tqdm(total=total, desc=what, unit="B", unit_scale=True, leave=False)
     try:
-        yield (lambda n: None) if bar is None else (lambda n: None if bar.update(n) else None)
+        yield (lambda n: None) if bar is None else bar.update
     finally:
         if bar is not None:
             bar.close()

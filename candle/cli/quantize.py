@@ -18,12 +18,10 @@ candle quantize model.gguf small.gguf --kind q4_0 --kind-of 'output.weight=q8_0'
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="a file of any format that an installed plugin reads")
     parser.add_argument("target", help="the GGUF file to write")
-    parser.add_argument(
-        "--kind", default="q4_k", help="what matrices become, such as q4_0, q8_0, q4_k (the default), q6_k, iq4_nl"
-    )
+    parser.add_argument("--kind", default="q4_k", help="what matrices become, such as q4_0, q8_0 or q4_k, the default")
     parser.add_argument("--imatrix", metavar="FILE", help="an importance matrix: how much each column of a weight matters")
     parser.add_argument("--kind-of", metavar="PATTERN=KIND", action="append", default=[],
-                        help="another kind, a floating dtype, or 'keep', for tensors of these names; may be repeated")  # fmt: skip
+                        help="another kind, a dtype, or 'keep', for these tensors; may be repeated")  # fmt: skip
 
 
 def _overrides(given: list[str]) -> list[tuple[str, str]]:
