@@ -9,7 +9,7 @@ from typing import Any, Mapping
 from ..create import arange
 from ..errors import ShapeError
 from ..nn import Buffer, Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, init
-from ..op import OPS
+from ..nn import functional as F
 from ..tensor import Tensor
 from .decoder import Attention, Step, split_heads
 from .encoder import look
@@ -181,7 +181,7 @@ class Bart(Seq2Seq):
             weight = table.weight
         else:
             weight = self.lm_head.weight
-        return OPS["linear"](hidden, weight, None) + self.final_logits_bias
+        return F.linear(hidden, weight, None) + self.final_logits_bias
 
     def parts(self) -> list[Any]:
         return [(layer.self_attn, layer.encoder_attn) for layer in self.model.decoder.layers]

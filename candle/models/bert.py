@@ -8,7 +8,7 @@ from typing import Any
 from ..create import arange
 from ..errors import ShapeError
 from ..nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, Parameter, init
-from ..op import OPS
+from ..nn import functional as F
 from ..tensor import Tensor
 from .decoder import split_heads
 from .encoder import Encoder, EncoderConfig, Headed, QuestionAnswering, TokenClassification, look
@@ -163,7 +163,7 @@ class LMHead(Module):
 
     def forward(self, x: Tensor, table: Tensor) -> Tensor:
         weight = table if self.decoder is None else self.decoder.weight
-        return OPS["linear"](self.transform(x), weight, self.bias)
+        return F.linear(self.transform(x), weight, self.bias)
 
 
 class MaskedLM(Headed):

@@ -11,6 +11,7 @@ import numpy as np
 from ..create import arange, as_tensor
 from ..errors import FormatError, ShapeError
 from ..nn import Conv1d, Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, Parameter, init
+from ..nn import functional as F
 from ..op import OPS
 from ..tensor import Tensor
 from .bert import Attention, Layer, Predictions, without_tied
@@ -240,7 +241,7 @@ class OwnHead(Module):
         self.act = activation(c.hidden_act)
 
     def forward(self, x: Tensor, table: Tensor) -> Tensor:
-        return OPS["linear"](self.LayerNorm(self.act(self.dense(x))), table, self.bias)
+        return F.linear(self.LayerNorm(self.act(self.dense(x))), table, self.bias)
 
 
 class ContextPooler(Module):

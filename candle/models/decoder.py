@@ -554,7 +554,7 @@ class CausalLM(TokenModel):
     def logits(self, hidden: Tensor) -> Tensor:
         """What the head makes of hidden states."""
         if self.tied:
-            return self.finish(OPS["linear"](hidden, getattr(self.body, self.names.embed).weight, None))
+            return self.finish(F.linear(hidden, getattr(self.body, self.names.embed).weight, None))
         return self.finish(getattr(self, self.names.head)(hidden))
 
     def forward(

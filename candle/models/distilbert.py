@@ -9,7 +9,6 @@ from ..create import arange
 from ..errors import ShapeError
 from ..nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
 from ..nn import functional as F
-from ..op import OPS
 from ..tensor import Tensor
 from .decoder import MLP, split_heads
 from .encoder import Encoder, EncoderConfig, Headed, QuestionAnswering, TokenClassification, look
@@ -96,7 +95,7 @@ class MaskedLM(Headed):
 
     def logits(self, x: Tensor, out: Outputs, keep: Tensor | None) -> Tensor:
         table = self._modules[self.inner].vocabulary() if self.config.tie_word_embeddings else self.vocab_projector.weight  # type: ignore[union-attr, operator]
-        return OPS["linear"](self.vocab_layer_norm(self.act(self.vocab_transform(x))), table, self.vocab_projector.bias)
+        return F.linear(self.vocab_layer_norm(self.act(self.vocab_transform(x))), table, self.vocab_projector.bias)
 
     @classmethod
     def sanitize(cls, weights: dict[str, Tensor], config: Any) -> dict[str, Tensor]:

@@ -7,7 +7,6 @@ from typing import Any
 
 from ..nn import LayerNorm, Linear, Module, Parameter, init
 from ..nn import functional as F
-from ..op import OPS
 from ..tensor import Tensor
 from .bert import Bert, BertConfig, Embeddings
 from .encoder import Headed, QuestionAnswering, TokenClassification
@@ -46,7 +45,7 @@ class TiedHead(Module):
         self.register_parameter("weight", None if c.tie_word_embeddings else Parameter(init.blank(c.vocab_size, c.embedding_size)))
 
     def forward(self, x: Tensor, table: Tensor) -> Tensor:
-        return OPS["linear"](x, table if self.weight is None else self.weight, self.bias)
+        return F.linear(x, table if self.weight is None else self.weight, self.bias)
 
 
 class MaskedLM(Headed):

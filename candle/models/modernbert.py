@@ -8,7 +8,7 @@ from typing import Any, Mapping
 from ..create import arange
 from ..errors import FormatError
 from ..nn import Dropout, Embedding, Identity, LayerNorm, Linear, Module, ModuleList, Parameter, init
-from ..op import OPS
+from ..nn import functional as F
 from ..tensor import Tensor
 from .decoder import split_heads
 from .encoder import Encoder, EncoderConfig, Headed, look
@@ -135,7 +135,7 @@ class TiedDecoder(Module):
         self.register_parameter("weight", None if c.tie_word_embeddings else Parameter(init.blank(c.vocab_size, c.hidden_size)))
 
     def forward(self, x: Tensor, table: Tensor) -> Tensor:
-        return OPS["linear"](x, table if self.weight is None else self.weight, self.bias)
+        return F.linear(x, table if self.weight is None else self.weight, self.bias)
 
 
 class MaskedLM(Headed):

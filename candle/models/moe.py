@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping
+from typing import Mapping
 
 from ..nn import Linear, Module, Parameter, init
 from ..op import OPS

@@ -9,7 +9,6 @@ from ..dtype import int64
 from ..errors import ShapeError
 from ..nn import Dropout, LayerNorm, Linear, Module, Parameter, init
 from ..nn import functional as F
-from ..op import OPS
 from ..tensor import Tensor
 from .bert import Bert, BertConfig, Embeddings, without_tied
 from .encoder import Headed, QuestionAnswering, TokenClassification
@@ -47,7 +46,7 @@ class LMHead(Module):
 
     def forward(self, x: Tensor, table: Tensor) -> Tensor:
         weight = table if self.decoder is None else self.decoder.weight
-        return OPS["linear"](self.layer_norm(F.gelu(self.dense(x))), weight, self.bias)
+        return F.linear(self.layer_norm(F.gelu(self.dense(x))), weight, self.bias)
 
 
 class MaskedLM(Headed):

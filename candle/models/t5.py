@@ -10,6 +10,7 @@ from ..create import arange
 from ..dtype import int64
 from ..errors import FormatError
 from ..nn import Dropout, Embedding, Linear, Module, ModuleList, RMSNorm
+from ..nn import functional as F
 from ..op import OPS
 from ..tensor import Tensor
 from .decoder import MLP, Attention, GatedMLP, Step, split_heads
@@ -200,7 +201,7 @@ class T5(Seq2Seq):
     def logits(self, hidden: Tensor) -> Tensor:
         if self.config.scale_decoder_outputs:
             hidden = hidden * self.config.d_model**-0.5
-        return OPS["linear"](hidden, self.shared.weight if self.tied else self.lm_head.weight, None)
+        return F.linear(hidden, self.shared.weight if self.tied else self.lm_head.weight, None)
 
     def parts(self) -> list[Any]:
         assert self.decoder is not None

@@ -28,7 +28,7 @@ def embedding(x: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tens
     if padding_idx is not None and weight.requires_grad:
         rows = arange(weight.shape[0], device=weight.backend) == padding_idx % weight.shape[0]
         weight = OPS["where"](rows.unsqueeze(1), weight.detach(), weight)
-    return OPS["embedding"](weight, x)
+    return FUNCTIONS["embedding"](weight, x)
 
 
 def unfold(x: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
