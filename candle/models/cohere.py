@@ -56,6 +56,16 @@ class NormedAttention(SelfAttention):
 
 class Cohere(Llama):
     Config = CohereConfig
+    gguf = {
+        **Llama.gguf,
+        "blk.N.attn_q_norm": "model.layers.N.self_attn.q_norm",
+        "blk.N.attn_k_norm": "model.layers.N.self_attn.k_norm",
+    }
+
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        values, tensors = super().from_gguf(values, tensors)
+        return {**values, "logit_scale": values["gguf"].get("logit_scale", 0.0625), "use_qk_norm": "blk.0.attn_q_norm.weight" in tensors}, tensors
 
     def make_rope(self, c: Any) -> Any:
         return rope_of(c.rope, c.width, interleaved=True)

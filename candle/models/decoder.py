@@ -489,6 +489,7 @@ class CausalLM(TokenModel):
     dropped: ClassVar[tuple[str, ...]] = (r"rotary_emb\.inv_freq$", r"\.attn\.(masked_)?bias$", r"\.attention\.(masked_)?bias$")
     renamed: ClassVar[tuple[tuple[str, str], ...]] = ()
     head_bias: ClassVar[bool] = False
+    gguf: ClassVar[Mapping[str, str]] = {}  # llama.cpp's names of the tensors, N for a layer's number, and the names here
 
     def __init__(self, config: Any, headless: bool = False) -> None:
         super().__init__()
@@ -620,6 +621,11 @@ class CausalLM(TokenModel):
         if re.search(r"For(?!CausalLM|ConditionalGeneration)\w+$", named):
             raise FormatError(f"config.json asks for {named}; a decoder is a ...ForCausalLM, ...LMHeadModel or a bare ...Model")
         return cls(config, headless=bool(named.endswith("Model") and not named.endswith("LMHeadModel")))
+
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Settings and tensors of a GGUF file as this architecture wants them."""
+        return values, tensors
 
     @classmethod
     def sanitize(cls, weights: Mapping[str, Tensor], config: Any, values: Mapping[str, Any]) -> dict[str, Tensor]:

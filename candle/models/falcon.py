@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,7 @@ class FalconConfig(DecoderConfig):
     hidden_act: str = "gelu"
     tie_word_embeddings: bool = True
     eos_token_id: Any = 11
+    grouped: bool = True  # whether each key follows its queries in the fused map; GGUF has all queries first
 
     @property
     def kv_heads(self) -> int:
@@ -63,6 +65,33 @@ class SlopedAttention(FusedAttention):
 class Falcon(CausalLM):
     Config = FalconConfig
     names = Names("transformer", "word_embeddings", "h", "ln_f")
+    gguf = {
+        "token_embd": "transformer.word_embeddings",
+        "output_norm": "transformer.ln_f",
+        "output": "lm_head",
+        "blk.N.attn_norm": "transformer.h.N.input_layernorm",
+        "blk.N.ln_attn": "transformer.h.N.ln_attn",
+        "blk.N.ln_mlp": "transformer.h.N.ln_mlp",
+        "blk.N.attn_qkv": "transformer.h.N.self_attention.query_key_value",
+        "blk.N.attn_output": "transformer.h.N.self_attention.dense",
+        "blk.N.ffn_up": "transformer.h.N.mlp.dense_h_to_4h",
+        "blk.N.ffn_down": "transformer.h.N.mlp.dense_4h_to_h",
+    }
+
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        new = "blk.0.attn_norm_2.weight" in tensors
+        if new:
+            names = {"attn_norm_2": "ln_attn", "attn_norm": "ln_mlp"}
+            tensors = {re.sub(r"(?<=\.)attn_norm(_2)?(?=\.)", lambda m: names[m[0]], k): w for k, w in tensors.items()}
+        return {
+            **values,
+            "grouped": False,
+            "new_decoder_architecture": new,
+            "num_kv_heads": values.get("num_key_value_heads", 1),
+            "multi_query": values.get("num_key_value_heads", 1) == 1,
+            "ffn_hidden_size": values["intermediate_size"],
+        }, tensors
 
     def norm(self, c: Any) -> Module:
         return LayerNorm(c.hidden_size, eps=c.layer_norm_epsilon)
@@ -72,7 +101,7 @@ class Falcon(CausalLM):
 
     def block(self, c: Any, i: int) -> Module:
         kind = SlopedAttention if c.alibi else FusedAttention
-        attention = kind(c, i, ("query_key_value", "dense"), True, c.bias, rope=self.rope)
+        attention = kind(c, i, ("query_key_value", "dense"), c.grouped, c.bias, rope=self.rope)
         inner = 4 * c.hidden_size if c.ffn_hidden_size is None else c.ffn_hidden_size
         mlp = MLP(c.hidden_size, inner, c.hidden_act, ("dense_h_to_4h", "dense_4h_to_h"), bias=c.bias)
         count = c.num_ln_in_parallel_attn or (2 if c.new_decoder_architecture else 1)

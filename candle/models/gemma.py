@@ -45,6 +45,12 @@ class GemmaConfig(LlamaConfig):
 class Gemma(Llama):
     Config = GemmaConfig
 
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        values, tensors = super().from_gguf(values, tensors)
+        # GGUF keeps the scales of norms with their 1
+        return values, {k: w - 1 if k.endswith("norm.weight") else w for k, w in tensors.items()}
+
     def norm(self, c: Any) -> Module:
         return GemmaNorm(c.hidden_size, eps=c.rms_norm_eps)
 

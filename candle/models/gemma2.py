@@ -32,7 +32,23 @@ class Gemma2Config(GemmaConfig):
 
 
 class Gemma2(Gemma):
+    large = (46, 4608)
     Config = Gemma2Config
+    gguf = {
+        **Gemma.gguf,
+        "blk.N.post_attention_norm": "model.layers.N.post_attention_layernorm",
+        "blk.N.ffn_norm": "model.layers.N.pre_feedforward_layernorm",
+        "blk.N.post_ffw_norm": "model.layers.N.post_feedforward_layernorm",
+    }
+
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        values, tensors = super().from_gguf(values, tensors)
+        # the 27B models scale by the width per head, the others by a head's; the file does not say it
+        width = values.get("head_dim") or values["hidden_size"] // values["num_attention_heads"]
+        large = cls.large == (values["num_hidden_layers"], values["hidden_size"])
+        values["query_pre_attn_scalar"] = values["hidden_size"] // values["num_attention_heads"] if large else width
+        return values, tensors
 
     def attention(self, c: Any, i: int) -> Module:
         return SelfAttention(

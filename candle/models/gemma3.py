@@ -49,7 +49,13 @@ class Gemma3Config(Gemma2Config):
 
 
 class Gemma3(Gemma2):
+    large = (62, 5376)
     Config = Gemma3Config
+    gguf = {
+        **Gemma2.gguf,
+        "blk.N.attn_q_norm": "model.layers.N.self_attn.q_norm",
+        "blk.N.attn_k_norm": "model.layers.N.self_attn.k_norm",
+    }
     dropped = (*Gemma2.dropped, r"^(model\.)?(vision_tower|multi_modal_projector)\.")
     renamed = ((r"^(language_model\.model|model\.language_model)\.", "model."), (r"^language_model\.lm_head\.", "lm_head."))
 

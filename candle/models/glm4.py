@@ -12,6 +12,13 @@ __all__ = ["Glm4"]
 
 
 class Glm4(Glm):
+    gguf = {
+        **Glm.gguf,
+        "blk.N.ffn_up": "model.layers.N.mlp.gate_up_proj",
+        "blk.N.post_attention_norm": "model.layers.N.post_self_attn_layernorm",
+        "blk.N.post_ffw_norm": "model.layers.N.post_mlp_layernorm",
+    }
+
     def block(self, c: Any, i: int) -> Module:
         return Block(
             ("input_layernorm", self.norm(c)),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..nn import Linear, Module
+from ..nn import Module
+from ..tensor import Tensor
 from .decoder import FusedAttention
 from .gpt2 import Gpt2, Gpt2Config
 
@@ -16,11 +17,16 @@ __all__ = ["GptBigcode", "GptBigcodeConfig"]
 class GptBigcodeConfig(Gpt2Config):
     hidden_act: str = "gelu_pytorch_tanh"
     multi_query: bool = True
+    transposed: bool = False
 
 
 class GptBigcode(Gpt2):
     Config = GptBigcodeConfig
-    linear = Linear
+
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        values, tensors = super().from_gguf(values, tensors)
+        return {**values, "multi_query": tensors["blk.0.attn_qkv.weight"].shape[0] < 3 * values["hidden_size"]}, tensors
 
     def attention(self, c: Any, i: int) -> Module:
         groups = 1 if c.multi_query else c.num_attention_heads

@@ -24,6 +24,14 @@ class GraniteConfig(LlamaConfig):
 class Granite(Llama):
     Config = GraniteConfig
 
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        values, tensors = super().from_gguf(values, tensors)
+        said = values["gguf"]
+        names = {"embedding_scale": "embedding_multiplier", "residual_scale": "residual_multiplier",
+                 "attention.scale": "attention_multiplier", "logit_scale": "logits_scaling"}  # fmt: skip
+        return {**values, **{new: said[old] for old, new in names.items() if old in said}}, tensors
+
     def attention(self, c: Any, i: int) -> Module:
         return SelfAttention(c, i, bias=c.attention_bias, rope=self.rope, scale=c.attention_multiplier)
 

@@ -9,8 +9,10 @@ import re
 from pathlib import Path
 from typing import Any, Mapping
 
+from ..dtype import as_dtype
 from ..errors import BackendError, FormatError
 from ..nn import Module, no_init
+from ..op import OPS
 from ..tensor import Tensor
 from .settings import read_config
 
@@ -91,10 +93,14 @@ def _kind_of(values: Mapping[str, Any]) -> str:
 def load(name: str | os.PathLike[str], device: Any = None, dtype: Any = None) -> Any:
     """A model with its weights, ready for inference.
 
-    ``name`` is a folder with config.json and safetensors, the name of an installed package that carries a model
+    ``name`` is a GGUF file, a folder with config.json and safetensors, the name of an installed package that carries a model
     ("all-MiniLM-L6-v2"), or a hub name ("org/name").  A sentence-transformers folder gives a ``SentenceEncoder``.
     Raises BackendError where it is not found, FormatError where its files are not right.
     """
+    if Path(name).is_file() and Path(name).suffix not in (".json", ".safetensors"):
+        from .gguf import load_gguf
+
+        return load_gguf(name, device, dtype)
     folder = locate(name)
     if (folder / "modules.json").is_file():
         from .sentence import SentenceEncoder
@@ -133,6 +139,13 @@ def _json(path: Path) -> dict[str, Any]:
     return found
 
 
+def _cast(w: Tensor, dtype: Any) -> Tensor:
+    """A weight in another floating dtype, dequantised if it must be."""
+    if w.dtype.kind == "q":
+        return OPS["dequantize"](w, dtype=as_dtype(dtype))
+    return w.to(dtype=dtype) if w.is_floating_point() else w
+
+
 def build(cls: Any, values: Mapping[str, Any], weights: Mapping[str, Tensor], dtype: Any = None) -> Module:
     """An architecture with its settings and weights: in ``eval()``, without gradients until ``requires_grad_()``."""
     config = cls.Config.from_dict(values)
@@ -140,6 +153,6 @@ def build(cls: Any, values: Mapping[str, Any], weights: Mapping[str, Tensor], dt
     with no_init():
         model = cls.for_weights(config, found, values)
     if dtype is not None:
-        found = {k: w.to(dtype=dtype) if w.is_floating_point() else w for k, w in found.items()}
+        found = {k: _cast(w, dtype) for k, w in found.items()}
     model.load_state_dict(found, assign=True)
     return model.eval().requires_grad_(False)

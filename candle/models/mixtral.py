@@ -26,6 +26,13 @@ class MixtralConfig(MistralConfig):
 
 class Mixtral(Mistral):
     Config = MixtralConfig
+    gguf = {
+        **Mistral.gguf,
+        "blk.N.ffn_gate_inp": "model.layers.N.mlp.gate",
+        "blk.N.ffn_gate_exps": "model.layers.N.mlp.experts.gate_proj.",
+        "blk.N.ffn_up_exps": "model.layers.N.mlp.experts.up_proj.",
+        "blk.N.ffn_down_exps": "model.layers.N.mlp.experts.down_proj.",
+    }
     renamed = ((r"\.block_sparse_moe\.", ".mlp."),)
 
     def mlp(self, c: Any, i: int) -> Module:

@@ -6,6 +6,7 @@ import re
 from typing import Mapping
 
 from ..nn import Linear, Module, Parameter, init
+from ..nn import functional as F
 from ..op import OPS
 from ..tensor import Tensor
 from .decoder import GatedMLP
@@ -27,7 +28,7 @@ class Experts(Module):
     def forward(self, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
         """x ``[t, d]`` through the experts int[t, k] of each row, summed by weights T[t, k]."""
         t, k = chosen.shape
-        linear = OPS["grouped_linear"]
+        linear = F.grouped_linear
         rows = x.unsqueeze(1).expand((t, k, x.shape[1])).reshape((t * k, x.shape[1]))
         ids = chosen.reshape((t * k,))
         y = linear(self.act(linear(rows, self.gate_proj, ids)) * linear(rows, self.up_proj, ids), self.down_proj, ids)

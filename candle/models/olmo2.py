@@ -22,6 +22,13 @@ class Olmo2Config(LlamaConfig):
 
 class Olmo2(Llama):
     Config = Olmo2Config
+    gguf = {
+        **Llama.gguf,
+        "blk.N.attn_q_norm": "model.layers.N.self_attn.q_norm",
+        "blk.N.attn_k_norm": "model.layers.N.self_attn.k_norm",
+        "blk.N.post_attention_norm": "model.layers.N.post_attention_layernorm",
+        "blk.N.post_ffw_norm": "model.layers.N.post_feedforward_layernorm",
+    }
 
     def attention(self, c: Any, i: int) -> Module:
         def norm(width: int) -> Module:

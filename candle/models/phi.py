@@ -42,6 +42,25 @@ class PhiAttention(SelfAttention):
 class Phi(CausalLM):
     Config = PhiConfig
     names = Names(norm="final_layernorm")
+    gguf = {
+        "token_embd": "model.embed_tokens",
+        "output_norm": "model.final_layernorm",
+        "output": "lm_head",
+        "blk.N.attn_norm": "model.layers.N.input_layernorm",
+        "blk.N.attn_q": "model.layers.N.self_attn.q_proj",
+        "blk.N.attn_k": "model.layers.N.self_attn.k_proj",
+        "blk.N.attn_v": "model.layers.N.self_attn.v_proj",
+        "blk.N.attn_output": "model.layers.N.self_attn.dense",
+        "blk.N.ffn_up": "model.layers.N.mlp.fc1",
+        "blk.N.ffn_down": "model.layers.N.mlp.fc2",
+    }
+
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        for name in [k for k in tensors if ".attn_qkv." in k]:
+            for part, w in zip("qkv", tensors.pop(name).chunk(3, 0)):
+                tensors[name.replace("attn_qkv", f"attn_{part}")] = w
+        return values, tensors
     head_bias = True
 
     def norm(self, c: Any) -> Module:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..nn import Module
+from ..tensor import Tensor
 from .decoder import FusedAttention, FusedGatedMLP
 from .llama import Llama, LlamaConfig
 
@@ -30,6 +31,27 @@ class Phi3Config(LlamaConfig):
 
 class Phi3(Llama):
     Config = Phi3Config
+    gguf = {
+        **Llama.gguf,
+        "blk.N.attn_qkv": "model.layers.N.self_attn.qkv_proj",
+        "blk.N.ffn_up": "model.layers.N.mlp.gate_up_proj",
+    }
+
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        values, tensors = super().from_gguf(values, tensors)
+        long, short = (tensors.pop(f"rope_factors_{kind}.weight", None) for kind in ("long", "short"))
+        if long is not None and short is not None:
+            said = values["gguf"]
+            values["rope_scaling"] = {
+                "rope_type": "longrope",
+                "long_factor": long.numpy().tolist(),
+                "short_factor": short.numpy().tolist(),
+                "attention_factor": said.get("rope.scaling.attn_factor"),
+                "original_max_position_embeddings": said.get("rope.scaling.original_context_length", 4096),
+            }
+        values["sliding_window"] = values.get("sliding_window") or None
+        return values, tensors
 
     def attention(self, c: Any, i: int) -> Module:
         return FusedAttention(c, i, ("qkv_proj", "o_proj"), False, False, rope=self.rope, window=c.sliding_window)

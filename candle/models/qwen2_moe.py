@@ -8,6 +8,7 @@ from typing import Any, Mapping
 from ..nn import Module
 from ..tensor import Tensor
 from .decoder import SelfAttention
+from .mixtral import Mixtral
 from .moe import Mixture, stack_experts
 from .qwen2 import Qwen2, Qwen2Config
 
@@ -37,6 +38,20 @@ class Qwen2MoeConfig(Qwen2Config):
 
 class Qwen2Moe(Qwen2):
     Config = Qwen2MoeConfig
+    gguf = {
+        **Mixtral.gguf,
+        "blk.N.ffn_gate_inp_shexp": "model.layers.N.mlp.shared_expert_gate",
+        "blk.N.ffn_gate_shexp": "model.layers.N.mlp.shared_expert.gate_proj",
+        "blk.N.ffn_up_shexp": "model.layers.N.mlp.shared_expert.up_proj",
+        "blk.N.ffn_down_shexp": "model.layers.N.mlp.shared_expert.down_proj",
+    }
+
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        values, tensors = super().from_gguf(values, tensors)
+        for name in [k for k in tensors if k.endswith("ffn_gate_inp_shexp.weight") and tensors[k].ndim == 1]:
+            tensors[name] = tensors[name].unsqueeze(0)
+        return values, tensors
 
     def attention(self, c: Any, i: int) -> Module:
         return SelfAttention(c, i, bias=c.qkv_bias, out_bias=False, rope=self.rope, window=c.window(i))

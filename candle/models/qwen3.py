@@ -19,6 +19,11 @@ class Qwen3Config(Qwen2Config):
 
 class Qwen3(Qwen2):
     Config = Qwen3Config
+    gguf = {
+        **Qwen2.gguf,
+        "blk.N.attn_q_norm": "model.layers.N.self_attn.q_norm",
+        "blk.N.attn_k_norm": "model.layers.N.self_attn.k_norm",
+    }
 
     def attention(self, c: Any, i: int) -> Module:
         def norm(width: int) -> Module:

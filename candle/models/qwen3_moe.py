@@ -7,6 +7,7 @@ from typing import Any, Mapping
 
 from ..nn import Module
 from ..tensor import Tensor
+from .mixtral import Mixtral
 from .moe import Mixture, stack_experts
 from .qwen2_moe import Qwen2MoeConfig
 from .qwen3 import Qwen3
@@ -31,6 +32,11 @@ class Qwen3MoeConfig(Qwen2MoeConfig):
 
 class Qwen3Moe(Qwen3):
     Config = Qwen3MoeConfig
+    gguf = {**Mixtral.gguf, **Qwen3.gguf}
+
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return super().from_gguf({**values, "norm_topk_prob": True}, tensors)
 
     def mlp(self, c: Any, i: int) -> Module:
         if not c.sparse(i):

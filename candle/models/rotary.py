@@ -184,7 +184,13 @@ def _llama3(said: Mapping[str, Any], width: int, interleaved: bool) -> Rope:
     return Rope(np.where((wave <= original / low) & (wave >= original / high), between, found), interleaved=interleaved)
 
 
+def _divided(said: Mapping[str, Any], width: int, interleaved: bool) -> Rope:
+    """Each frequency divided by a factor of its own, as GGUF files keep it."""
+    return Rope(_rates(said["rope_theta"], width) / np.asarray(said["factors"], np.float32), interleaved=interleaved)
+
+
 _KINDS = {
+    "divided": _divided,
     "default": _default,
     "linear": _linear,
     "dynamic": _dynamic,

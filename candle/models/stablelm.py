@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import FormatError
 from ..nn import LayerNorm, Module, ModuleList
 from ..op import OPS
 from ..tensor import Tensor
@@ -53,6 +54,13 @@ class NormedAttention(SelfAttention):
 
 class Stablelm(Llama):
     Config = StablelmConfig
+
+    @classmethod
+    def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        values, tensors = super().from_gguf(values, tensors)
+        if "blk.0.attn_q_norm.weight" in tensors:
+            raise FormatError("StableLM with normed heads is read from safetensors only")
+        return {**values, "use_qkv_bias": values["attention_bias"], "use_parallel_residual": "blk.0.ffn_norm.weight" not in tensors}, tensors
 
     def norm(self, c: Any) -> Module:
         return LayerNorm(c.hidden_size, eps=c.layer_norm_eps)

@@ -31,6 +31,7 @@ class Starcoder2Config(DecoderConfig):
 
 class Starcoder2(Llama):
     Config = Starcoder2Config
+    gguf = {**Llama.gguf, "blk.N.ffn_up": "model.layers.N.mlp.c_fc", "blk.N.ffn_down": "model.layers.N.mlp.c_proj"}
 
     def norm(self, c: Any) -> Module:
         return LayerNorm(c.hidden_size, eps=c.norm_epsilon)

@@ -196,7 +196,7 @@ def _grouped_sample(d: Any) -> Any:
     return [d.array((rows, k), dtype), d.array((groups, n, k), dtype), d.ids((rows,), groups)], {}
 
 
-def _grouped_shape(x: Spec, w: Spec, ids: Spec) -> tuple[int, ...]:
+def grouped_shape(x: Spec, w: Spec, ids: Spec) -> tuple[int, ...]:
     if x.ndim != 2 or w.ndim != 3 or x.shape[1] != w.shape[2] or ids.shape != x.shape[:1]:
         raise OPS["grouped_linear"].misfit((x, w, ids), "x is [t,k], weight [groups,n,k] and ids [t]")
     return x.shape[0], w.shape[1]
@@ -206,7 +206,7 @@ def _grouped_vjp(g: Any, _y: Any, x: Any, w: Any, ids: Any) -> Any:
     groups = w.shape[0]
     mine = _rows_of(ids, groups)
     gw = OPS["stack"](*[where(mine[e].unsqueeze(1), g, 0).mT @ x for e in range(groups)], dim=0) if groups else w
-    return grouped_linear(g, w.mT, ids), gw, None
+    return _grouped_linear(g, w.mT, ids), gw, None
 
 
 def _rows_of(ids: Any, groups: int) -> list[Any]:
@@ -221,16 +221,22 @@ def _grouped_expand(x: Any, w: Any, ids: Any) -> Any:
     return y if y is not None else x.new_zeros(x.shape[0], w.shape[1])
 
 
-@primitive("T, T, I -> T", FLOATS, I=INTEGERS, shape=_grouped_shape, sample=_grouped_sample, vjp=_grouped_vjp,
-           expand=_grouped_expand, method=False, special=False,
+@primitive("T, T, I -> T", FLOATS, I=INTEGERS, shape=grouped_shape, sample=_grouped_sample, vjp=_grouped_vjp,
+           expand=_grouped_expand, method=False, special=False, name="grouped_linear",
            terms=lambda x, w, ids: max(w.shape[-1], 1))  # fmt: skip
-def grouped_linear(x, weight, ids):
+def _grouped_linear(x, weight, ids):
     """Row t of x [t,k] times the transpose of weight[ids[t]], one of [groups, n, k]: a mixture's experts.  [t, n]"""
     y = np.zeros((x.shape[0], weight.shape[1]), x.dtype)
     for e in np.unique(ids):
         rows = ids == e
         y[rows] = x[rows] @ weight[e].T
     return y
+
+
+@function(method=False, front=True)
+def grouped_linear(x: Any, weight: Any, ids: Any) -> Any:
+    """Row t of x [t,k] times the transpose of weight[ids[t]], one of [groups, n, k], which may be quantised.  [t, n]"""
+    return OPS["quantized_grouped_linear" if weight.dtype in QUANTISED else "grouped_linear"](x, weight, ids)
 
 
 # -- sums of products over named dimensions --------------------------------------------------------

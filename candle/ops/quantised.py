@@ -9,7 +9,7 @@ import numpy as np
 from ..dtype import FLOATS, INTEGERS, QUANTISED, as_dtype, float32
 from ..errors import DTypeError, ShapeError
 from ..op import OPS, DType, Spec, function, primitive
-from .linear import linear_shape
+from .linear import grouped_shape, linear_shape
 from .select import checked
 
 _ROWS = 1 << 22  # elements of a weight that are dequantised at a time
@@ -144,6 +144,34 @@ def quantized_linear(x, weight, bias):
     for at in range(0, weight.shape[0], rows):
         np.matmul(x, decode(weight[at : at + rows]).T.astype(x.dtype), out=y[..., at : at + rows])
     return y if bias is None else y + bias
+
+
+def _grouped_sample(d: Any) -> Any:
+    kind, dtype = d.dtype(QUANTISED), d.one(FLOATS)
+    groups, n, rows, k = d.size(), d.size(0), d.size(0), kind.block * d.int(1, 2)
+    return [d.array((rows, k), dtype), d.blocks((groups, n), kind, k // kind.block), d.ids((rows,), groups)], {}
+
+
+def _grouped_vjp(g: Any, _y: Any, _x: Any, weight: Any, ids: Any) -> tuple[Any, ...]:
+    return OPS["grouped_linear"](g, OPS["dequantize"](weight, dtype=g.dtype).mT, ids), None, None
+
+
+def _grouped_bound(x: Any, weight: Any, ids: Any) -> Any:
+    return np.stack([_activation_bound(row, weight[e], None) for row, e in zip(x, ids)]) if len(x) else np.zeros((0, weight.shape[1]))
+
+
+@primitive("T, Q, I -> T", FLOATS, Q=QUANTISED, I=INTEGERS, shape=grouped_shape, sample=_grouped_sample, method=False,
+           expand=lambda x, weight, ids: OPS["grouped_linear"](x, OPS["dequantize"](weight, dtype=x.dtype), ids),
+           vjp=_grouped_vjp, terms=lambda x, w, ids: max(w.shape[-1], 1), special=False, bound=_grouped_bound)  # fmt: skip
+def quantized_grouped_linear(x, weight, ids):
+    """Row t of x [t,k] times the transpose of a quantised weight[ids[t]], one of [groups, n, k]; ``grouped_linear`` calls it."""
+    from ..quant import decode
+
+    y = np.zeros((x.shape[0], weight.shape[1]), x.dtype)
+    for e in np.unique(ids):
+        rows = ids == e
+        y[rows] = x[rows] @ decode(weight[e]).T.astype(x.dtype)
+    return y
 
 
 def _rows_shape(weight: Spec, ids: Spec) -> tuple[int, ...]:
