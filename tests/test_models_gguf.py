@@ -16,10 +16,25 @@ PARITY = Path(__file__).parents[2] / "shared" / "parity"
 pytestmark = pytest.mark.skipif(not PARITY.is_dir(), reason="../shared/parity is absent")
 
 CASES = {  # folder: llama.cpp's name of the architecture
-    "llama": "llama", "mistral-full": "llama", "mixtral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gemma": "gemma", "gemma2": "gemma2",
-    "phi": "phi2", "phi3": "phi3", "stablelm": "stablelm", "olmo2": "olmo2", "granite": "granite", "cohere": "command-r", "glm4": "glm4",
-    "starcoder2": "starcoder2", "gpt2": "gpt2", "gpt-bigcode-starcoder": "starcoder", "falcon-7b-style": "falcon",
-}  # fmt: skip
+    "llama": "llama",
+    "mistral-full": "llama",
+    "mixtral": "llama",
+    "qwen2": "qwen2",
+    "qwen3": "qwen3",
+    "gemma": "gemma",
+    "gemma2": "gemma2",
+    "phi": "phi2",
+    "phi3": "phi3",
+    "stablelm": "stablelm",
+    "olmo2": "olmo2",
+    "granite": "granite",
+    "cohere": "command-r",
+    "glm4": "glm4",
+    "starcoder2": "starcoder2",
+    "gpt2": "gpt2",
+    "gpt-bigcode-starcoder": "starcoder",
+    "falcon-7b-style": "falcon",
+}
 
 
 def of(config, *names, default=None):
@@ -34,14 +49,16 @@ def metadata(config, arch):
     said = {
         "embedding_length": of(config, "hidden_size", "n_embd"),
         "block_count": of(config, "num_hidden_layers", "n_layer"),
-        "feed_forward_length": of(config, "ffn_hidden_size", "n_inner", "intermediate_size", default=4 * of(config, "hidden_size", "n_embd", default=0)),
+        "feed_forward_length": of(
+            config, "ffn_hidden_size", "n_inner", "intermediate_size", default=4 * of(config, "hidden_size", "n_embd", default=0)
+        ),
         "context_length": of(config, "max_position_embeddings", "n_positions"),
         "attention.head_count": heads,
         "attention.head_count_kv": shared,
         "rope.freq_base": float(config.get("rope_theta", 10000.0)),
         "rope.dimension_count": int(width * config.get("partial_rotary_factor", 1.0)),
     }
-    if "head_dim" in config and config["head_dim"]:
+    if config.get("head_dim"):
         said["attention.key_length"] = config["head_dim"]
     rms, plain = config.get("rms_norm_eps"), of(config, "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon")
     if rms is not None:
@@ -49,10 +66,15 @@ def metadata(config, arch):
     if plain is not None:
         said["attention.layer_norm_epsilon"] = plain
     for new, old in {
-        "expert_count": "num_local_experts", "expert_used_count": "num_experts_per_tok", "attention.sliding_window": "sliding_window",
-        "attn_logit_softcapping": "attn_logit_softcapping", "final_logit_softcapping": "final_logit_softcapping",
-        "embedding_scale": "embedding_multiplier", "residual_scale": "residual_multiplier", "attention.scale": "attention_multiplier",
-    }.items():  # fmt: skip
+        "expert_count": "num_local_experts",
+        "expert_used_count": "num_experts_per_tok",
+        "attention.sliding_window": "sliding_window",
+        "attn_logit_softcapping": "attn_logit_softcapping",
+        "final_logit_softcapping": "final_logit_softcapping",
+        "embedding_scale": "embedding_multiplier",
+        "residual_scale": "residual_multiplier",
+        "attention.scale": "attention_multiplier",
+    }.items():
         if config.get(old) is not None:
             said[new] = config[old]
     scale = of(config, "logit_scale", "logits_scaling")
@@ -79,7 +101,9 @@ def converted(case, arch, config):
         if ".experts." in name:
             base, _, rest = name.partition(".experts.")
             number, part = rest.split(".")[:2]
-            experts.setdefault((base.replace("model.", "").replace("block_sparse_moe", "feed_forward") + ".experts." + part), {})[int(number)] = w
+            experts.setdefault((base.replace("model.", "").replace("block_sparse_moe", "feed_forward") + ".experts." + part), {})[
+                int(number)
+            ] = w
             continue
         stem, _, end = name.rpartition(".")
         if arch in ("llama", "granite") and "q_proj" in name:
@@ -104,7 +128,14 @@ def written(case, arch, path, kind=None):
     tensors = {}
     for name, w in converted(case, arch, config).items():
         t = candle.tensor(w, device="numpy")
-        if kind is not None and w.ndim > 1 and w.shape[-1] % 32 == 0 and "token_embd" not in name and "position" not in name and "inp" not in name:
+        if (
+            kind is not None
+            and w.ndim > 1
+            and w.shape[-1] % 32 == 0
+            and "token_embd" not in name
+            and "position" not in name
+            and "inp" not in name
+        ):
             t = candle.quantize(t, kind)
         tensors[name] = t
     candle.save(path, tensors, metadata=metadata(config, arch))

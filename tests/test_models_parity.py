@@ -66,7 +66,11 @@ def test_losses_and_gradients_agree(case):
     folder, inputs, want = recorded(case)
     names = [k.removeprefix("grad.") for k in want if k.startswith("grad.")]
     if not names or case == "modernbert-mlm":
-        pytest.skip("no gradients are recorded" if not names else "its loss counts padding that sees no key, where the reference has noise")
+        pytest.skip(
+            "no gradients are recorded"
+            if not names
+            else "its loss counts padding that sees no key, where the reference has noise"
+        )
     m = models.load(folder, device="numpy").requires_grad_()
     loss = loss_of(m, case, inputs, want)
     assert distance(loss.detach().numpy(), want["loss"]) <= 5 * BOUND
@@ -99,7 +103,7 @@ def test_generation_agrees(case, compiled):
 
 @pytest.mark.parametrize("case", GENERATING)
 def test_a_batch_gives_what_single_rows_give(case):
-    folder, inputs, want = recorded(case)
+    folder, inputs, _ = recorded(case)
     m = models.load(folder, device="numpy")
     ids = inputs["input_ids"]
     keep = np.ones_like(ids)

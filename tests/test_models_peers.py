@@ -58,9 +58,14 @@ def test_a_decoder_agrees_with_transformers(name, kind, settings, tmp_path):
         # transformers' RWKV mixes the rows of a batch while it generates
         rows = 1 if kind == "Rwkv" else 2
         written = theirs.generate(
-            torch.tensor(ids[:rows]), max_new_tokens=NEW, do_sample=False, eos_token_id=None, pad_token_id=0,
-            output_logits=True, return_dict_in_generate=True,
-        )  # fmt: skip
+            torch.tensor(ids[:rows]),
+            max_new_tokens=NEW,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=0,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
     ours = models.load(tmp_path, device="numpy")
     near(ours(ids).logits.numpy(), want)
     got = ours.generate(ids, NEW, ignore_eos=True, output_logits=True)
@@ -135,9 +140,15 @@ def test_an_encoder_decoder_agrees_with_transformers(name, kind, settings, tmp_p
     with torch.no_grad():
         want = theirs(**{k: torch.tensor(v) for k, v in given.items()})
         written = theirs.generate(
-            torch.tensor(ids), attention_mask=torch.tensor(keep), max_new_tokens=NEW, do_sample=False, num_beams=1, eos_token_id=None,
-            output_logits=True, return_dict_in_generate=True,
-        )  # fmt: skip
+            torch.tensor(ids),
+            attention_mask=torch.tensor(keep),
+            max_new_tokens=NEW,
+            do_sample=False,
+            num_beams=1,
+            eos_token_id=None,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
     ours = models.load(tmp_path, device="numpy")
     out = ours(**given)
     near(out.logits.numpy(), want.logits.numpy())

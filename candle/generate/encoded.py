@@ -20,7 +20,7 @@ def begin(model: Any, input_ids: Any, attention_mask: Any) -> tuple[Any, Any, An
     """The model as one that goes on writing, the first token int64[b, 1] of each row, and no mask."""
     with no_grad():
         ids = model.tokens(input_ids)
-        keep = model.mask(attention_mask, *ids.shape, 0)
+        keep = model.mask(attention_mask, *ids.shape)
         states = model.encode(ids, keep)
         b, m = ids.shape
         length = -(-m // _ROUND) * _ROUND

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, ClassVar, Mapping
 
 from ..create import arange
 from ..errors import ShapeError
@@ -90,7 +90,9 @@ class Layer(Module):
     def __init__(self, c: Any, i: int, decoder: bool) -> None:
         super().__init__()
         d = c.d_model
-        heads, inner = (c.decoder_attention_heads, c.decoder_ffn_dim) if decoder else (c.encoder_attention_heads, c.encoder_ffn_dim)
+        heads, inner = (
+            (c.decoder_attention_heads, c.decoder_ffn_dim) if decoder else (c.encoder_attention_heads, c.encoder_ffn_dim)
+        )
         self.act, self.dropout = activation(c.activation_function), Dropout(c.dropout)
         self.self_attn = BartAttention(d, i, heads)
         self.self_attn_layer_norm = LayerNorm(d)
@@ -145,7 +147,7 @@ class Body(Module):
 
 class Bart(Seq2Seq):
     Config = BartConfig
-    dropped = (r"^(model\.)?(encoder|decoder)\.version$",)
+    dropped: ClassVar[tuple[str, ...]] = (r"^(model\.)?(encoder|decoder)\.version$",)
     stack: Any = Stack
 
     def __init__(self, config: Any) -> None:

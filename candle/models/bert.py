@@ -182,7 +182,11 @@ class MaskedLM(Headed):
 
 def without_tied(weights: dict[str, Tensor], config: Any, decoder: str, bias: str) -> dict[str, Tensor]:
     """The weights of a head, its bias under one name, the map that is the table of embeddings left out."""
-    found = {k: w for k, w in weights.items() if k != decoder + ".bias" and not (config.tie_word_embeddings and k == decoder + ".weight")}
+    found = {
+        k: w
+        for k, w in weights.items()
+        if k != decoder + ".bias" and not (config.tie_word_embeddings and k == decoder + ".weight")
+    }
     if decoder + ".bias" in weights and (bias not in found or not config.tie_word_embeddings):
         found[bias] = weights[decoder + ".bias"]
     return found

@@ -128,4 +128,3 @@ class Cache:
     def tensors(self) -> list[Tensor]:
         """All it holds."""
         return [self.lengths, *[x for layer in self.layers for x in layer.tensors()]]
-

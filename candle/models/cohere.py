@@ -65,7 +65,11 @@ class Cohere(Llama):
     @classmethod
     def from_gguf(cls, values: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         values, tensors = super().from_gguf(values, tensors)
-        return {**values, "logit_scale": values["gguf"].get("logit_scale", 0.0625), "use_qk_norm": "blk.0.attn_q_norm.weight" in tensors}, tensors
+        return {
+            **values,
+            "logit_scale": values["gguf"].get("logit_scale", 0.0625),
+            "use_qk_norm": "blk.0.attn_q_norm.weight" in tensors,
+        }, tensors
 
     def make_rope(self, c: Any) -> Any:
         return rope_of(c.rope, c.width, interleaved=True)

@@ -142,7 +142,9 @@ class ConvLayer(Module):
     def __init__(self, c: Any) -> None:
         super().__init__()
         self.act = activation(c.conv_act)
-        self.conv = Conv1d(c.hidden_size, c.hidden_size, c.conv_kernel_size, padding=(c.conv_kernel_size - 1) // 2, groups=c.conv_groups)
+        self.conv = Conv1d(
+            c.hidden_size, c.hidden_size, c.conv_kernel_size, padding=(c.conv_kernel_size - 1) // 2, groups=c.conv_groups
+        )
         self.LayerNorm = LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
         self.dropout = Dropout(c.hidden_dropout_prob)
 

@@ -224,7 +224,10 @@ class Attention(Module):
         return None
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, step: Step, memory: Any = None) -> Tensor:
-        """What queries ``[b, heads, n, d]`` find at keys and values ``[b, groups, n, d]`` and those remembered, ``[b, n, heads * d]``."""
+        """What queries ``[b, heads, n, d]`` find at keys and values ``[b, groups, n, d]`` and at those remembered.
+
+        The result is ``[b, n, heads * d]``.
+        """
         q, k = self.turned(q, step), self.turned(k, step)
         memory = step.memory(self.layer) if memory is None else memory
         if memory is not None:
@@ -355,7 +358,12 @@ class GatedMLP(Module):
     """down(act(gate(x)) up(x)).  https://arxiv.org/abs/2002.05202"""
 
     def __init__(
-        self, width: int, inner: int, act: str, bias: bool = False, names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
+        self,
+        width: int,
+        inner: int,
+        act: str,
+        bias: bool = False,
+        names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj"),
     ) -> None:
         super().__init__()
         self.names, self.act = names, activation(act)

@@ -42,7 +42,9 @@ class TiedHead(Module):
     def __init__(self, c: Any) -> None:
         super().__init__()
         self.bias = Parameter(init.blank(c.vocab_size))
-        self.register_parameter("weight", None if c.tie_word_embeddings else Parameter(init.blank(c.vocab_size, c.embedding_size)))
+        self.register_parameter(
+            "weight", None if c.tie_word_embeddings else Parameter(init.blank(c.vocab_size, c.embedding_size))
+        )
 
     def forward(self, x: Tensor, table: Tensor) -> Tensor:
         return F.linear(x, table if self.weight is None else self.weight, self.bias)

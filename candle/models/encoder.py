@@ -47,7 +47,7 @@ class EncoderConfig(Config):
         made = super().from_dict(values)
         if not made.num_attention_heads or made.hidden_size % made.num_attention_heads:
             raise FormatError(
-                f"config.json gives {made.num_attention_heads} attention heads, which do not divide the hidden size {made.hidden_size}"
+                f"config.json gives {made.num_attention_heads} attention heads for a hidden size of {made.hidden_size}"
             )
         return made
 
@@ -79,7 +79,10 @@ class Encoder(TokenModel):
     Config: ClassVar[type[Config]] = EncoderConfig
     prefix: ClassVar[str] = "bert"
     heads: ClassVar[Mapping[str, Any]] = {}
-    renamed: ClassVar[tuple[tuple[str, str], ...]] = ((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias"))
+    renamed: ClassVar[tuple[tuple[str, str], ...]] = (
+        (r"LayerNorm\.gamma$", "LayerNorm.weight"),
+        (r"LayerNorm\.beta$", "LayerNorm.bias"),
+    )
     dropped: ClassVar[tuple[str, ...]] = (r"position_ids$", r"token_type_ids$", r"rotary_emb\.inv_freq$", r"seq_relationship\.")
 
     def hidden(self, ids: Tensor, keep: Tensor | None, types: Tensor | None, positions: Tensor | None) -> Tensor:
@@ -90,9 +93,11 @@ class Encoder(TokenModel):
         """The table of token embeddings ``[vocab, d]``."""
         raise NotImplementedError
 
-    def forward(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None, position_ids: Any = None) -> Outputs:
+    def forward(
+        self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None, position_ids: Any = None
+    ) -> Outputs:
         ids = self.tokens(input_ids)
-        keep = self.mask(attention_mask, *ids.shape, 0)
+        keep = self.mask(attention_mask, ids.shape[0], ids.shape[1])
         types = None if token_type_ids is None else self.tokens(token_type_ids, "token_type_ids")
         positions = None if position_ids is None else self.tokens(position_ids, "position_ids")
         x = self.hidden(ids, keep, types, positions)
@@ -106,7 +111,8 @@ class Encoder(TokenModel):
         """The model of a checkpoint: bare, or with the head that its architecture names."""
         named = _head_of(values, cls.heads)
         if not named:
-            return cls(config, pooler=any(k.startswith("pooler.") for k in weights))
+            made: Any = cls
+            return made(config, pooler=any(k.startswith("pooler.") for k in weights))
         return cls.heads[named](config, cls, any(k.startswith(f"{cls.prefix}.pooler.") for k in weights))
 
     @classmethod
@@ -167,7 +173,7 @@ class Headed(TokenModel):
         """``logits``; with ``labels`` also ``loss``."""
         ids = self.tokens(input_ids)
         out = self._modules[self.inner](ids, attention_mask, token_type_ids, position_ids)  # type: ignore[misc]
-        logits = self.logits(out.last_hidden_state, out, self.mask(attention_mask, *ids.shape, 0))
+        logits = self.logits(out.last_hidden_state, out, self.mask(attention_mask, ids.shape[0], ids.shape[1]))
         loss = None
         if labels is not None:
             from ..create import as_tensor
@@ -196,7 +202,9 @@ class QuestionAnswering(Headed):
     def forward(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None, position_ids: Any = None,
                 labels: Any = None) -> Outputs:  # fmt: skip
         if labels is not None:
-            raise TypeError("a model of answers takes no labels; its loss is the mean cross entropy of start_logits and end_logits")
+            raise TypeError(
+                "a model of answers takes no labels; its loss is the mean cross entropy of start_logits and end_logits"
+            )
         out = self._modules[self.inner](self.tokens(input_ids), attention_mask, token_type_ids, position_ids)  # type: ignore[misc]
         start, end = self.qa_outputs(out.last_hidden_state).split([1, 1], -1)
         return Outputs(start_logits=start.squeeze(-1), end_logits=end.squeeze(-1), last_hidden_state=out.last_hidden_state)

@@ -6,12 +6,13 @@ Llama 1 to 3.2, Yi, Solar, SmolLM, TinyLlama and others are this by their config
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..nn import Module
 from ..tensor import Tensor
 from .decoder import Block, CausalLM, DecoderConfig, GatedMLP, SelfAttention
 from .rotary import rope_of
+from .settings import Config
 
 __all__ = ["Llama", "LlamaConfig"]
 
@@ -25,7 +26,7 @@ class LlamaConfig(DecoderConfig):
 
 
 class Llama(CausalLM):
-    Config = LlamaConfig
+    Config: ClassVar[type[Config]] = LlamaConfig
     gguf = {
         "token_embd": "model.embed_tokens",
         "output_norm": "model.norm",

@@ -116,7 +116,12 @@ def load_module(folder: Path, device: Any = None, dtype: Any = None, bare: bool 
 
     values = read_config(folder)
     if bare:
-        values = {**values, "architectures": [re.sub(r"(For\w+|LMHeadModel|Model)?$", "Model", str((values.get("architectures") or [""])[0]), count=1)]}
+        values = {
+            **values,
+            "architectures": [
+                re.sub(r"(For\w+|LMHeadModel|Model)?$", "Model", str((values.get("architectures") or [""])[0]), count=1)
+            ],
+        }
     cls = architecture(_kind_of(values))
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     path = single if single.is_file() else index

@@ -39,7 +39,7 @@ class Mamba2Config(MambaConfig):
         made = super().from_dict(values)
         if made.num_heads * made.head_dim != made.inner or not made.n_groups or made.num_heads % made.n_groups:
             raise FormatError(
-                f"config.json gives {made.num_heads} heads of {made.head_dim} in {made.n_groups} groups for an inner width of {made.inner}"
+                f"config.json: {made.num_heads} heads of {made.head_dim}, {made.n_groups} groups, for a width of {made.inner}"
             )
         return made
 

@@ -49,13 +49,16 @@ class ModernbertConfig(EncoderConfig):
     def from_dict(cls, values: Mapping[str, Any]) -> Any:
         made = super().from_dict({k: v for k, v in values.items() if k != "rope"})
         if made.classifier_pooling not in ("cls", "mean"):
-            raise FormatError(f"config.json asks for classifier_pooling = {made.classifier_pooling!r}; there are 'cls' and 'mean'")
+            raise FormatError(
+                f"config.json asks for classifier_pooling = {made.classifier_pooling!r}; there are 'cls' and 'mean'"
+            )
         older = {"full_attention": ("global_rope_theta", 160000.0), "sliding_attention": ("local_rope_theta", 10000.0)}
         for kind, (name, base) in older.items():
             made.rope[kind] = settings_of(values, values.get(name) or base, layer=kind)
         if made.layer_types is None:
             made.layer_types = [
-                "sliding_attention" if i % made.global_attn_every_n_layers else "full_attention" for i in range(made.num_hidden_layers)
+                "sliding_attention" if i % made.global_attn_every_n_layers else "full_attention"
+                for i in range(made.num_hidden_layers)
             ]
         if len(made.layer_types) != made.num_hidden_layers:
             raise FormatError(f"config.json lists {len(made.layer_types)} layer types but has {made.num_hidden_layers} layers")

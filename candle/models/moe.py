@@ -35,7 +35,9 @@ class Experts(Module):
         return (y.reshape((t, k, x.shape[1])) * weights.unsqueeze(-1)).sum(1)
 
 
-def route(logits: Tensor, k: int, normed: bool, factor: float = 1.0, groups: tuple[int, int] | None = None) -> tuple[Tensor, Tensor]:
+def route(
+    logits: Tensor, k: int, normed: bool, factor: float = 1.0, groups: tuple[int, int] | None = None
+) -> tuple[Tensor, Tensor]:
     """Weights float[t, k] and numbers int[t, k] of the k likeliest experts, by a softmax of logits ``[t, experts]``.
 
     ``normed`` weights sum to one; ``groups`` (of how many, how many) first picks the groups with the likeliest expert.
@@ -55,7 +57,10 @@ def route(logits: Tensor, k: int, normed: bool, factor: float = 1.0, groups: tup
 
 
 class Mixture(Module):
-    """A router ``gate`` and its ``experts``; with ``shared`` (name, inner width, whether it is gated) one that every token goes through."""
+    """A router ``gate`` and its ``experts``.
+
+    ``shared`` (name, inner width, whether it is gated) is one more, which every token goes through.
+    """
 
     def __init__(
         self,

@@ -61,6 +61,7 @@ class Phi(CausalLM):
             for part, w in zip("qkv", tensors.pop(name).chunk(3, 0)):
                 tensors[name.replace("attn_qkv", f"attn_{part}")] = w
         return values, tensors
+
     head_bias = True
 
     def norm(self, c: Any) -> Module:

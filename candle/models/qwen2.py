@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..nn import Module
 from .decoder import SelfAttention
 from .llama import Llama, LlamaConfig
+from .settings import Config
 
 __all__ = ["Qwen2", "Qwen2Config"]
 
@@ -32,7 +33,7 @@ class Qwen2Config(LlamaConfig):
 
 
 class Qwen2(Llama):
-    Config = Qwen2Config
+    Config: ClassVar[type[Config]] = Qwen2Config
 
     def attention(self, c: Any, i: int) -> Module:
         return SelfAttention(c, i, bias=True, out_bias=False, rope=self.rope, window=c.window(i))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..nn import Module, RMSNorm
 from .decoder import SelfAttention
 from .qwen2 import Qwen2, Qwen2Config
+from .settings import Config
 
 __all__ = ["Qwen3", "Qwen3Config"]
 
@@ -18,7 +19,7 @@ class Qwen3Config(Qwen2Config):
 
 
 class Qwen3(Qwen2):
-    Config = Qwen3Config
+    Config: ClassVar[type[Config]] = Qwen3Config
     gguf = {
         **Qwen2.gguf,
         "blk.N.attn_q_norm": "model.layers.N.self_attn.q_norm",

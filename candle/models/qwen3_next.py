@@ -113,7 +113,10 @@ class DeltaNet(Module):
         beta, dt = self.in_proj_ba(x).reshape((b, n, self.groups, 2 * self.times)).chunk(2, -1)
         mixed = OPS["cat"](flat(q), flat(k), flat(v), dim=-1)
         q, k, v = step.zero_padding(self.act(self.conv1d(mixed, memory))).split(self.sizes, -1)
-        q, k = self.shared(_unit(q.reshape((b, n, self.groups, self.d)))), self.shared(_unit(k.reshape((b, n, self.groups, self.d))))
+        q, k = (
+            self.shared(_unit(q.reshape((b, n, self.groups, self.d)))),
+            self.shared(_unit(k.reshape((b, n, self.groups, self.d)))),
+        )
         decay = F.softplus(flat(dt) + self.dt_bias) * -self.A_log.exp()
         v = v.reshape((b, n, self.heads, self.e))
         y = delta_rule(q * self.d**-0.5, k, v, decay, flat(beta).sigmoid(), memory)
@@ -153,7 +156,9 @@ class Qwen3Next(Llama):
 
     def block(self, c: Any, i: int) -> Module:
         mixer = ("linear_attn", DeltaNet(c, i)) if c.recurrent(i) else ("self_attn", GatedAttention(c, i, self.rope))
-        return Block(("input_layernorm", self.norm(c)), mixer, ("post_attention_layernorm", self.norm(c)), ("mlp", self.mlp(c, i)))
+        return Block(
+            ("input_layernorm", self.norm(c)), mixer, ("post_attention_layernorm", self.norm(c)), ("mlp", self.mlp(c, i))
+        )
 
     def mlp(self, c: Any, i: int) -> Module:
         if not c.sparse(i):

@@ -55,8 +55,8 @@ def state_space(
 ) -> Tensor:
     """y[t] = S[t] query[t] with S[t] = exp(log_decay[t]) S[t - 1] + x[t] key[t]ᵀ for each head, ``[b, n, h, p]``.
 
-    x is ``[b, n, h, p]``, log_decay ``[b, n, h]``, key and query ``[b, n, h, s]``, the state ``[b, h, p, s]``.  Within a chunk it is a
-    masked product of matrices, as in https://arxiv.org/abs/2405.21060; chunks follow one another.
+    x is ``[b, n, h, p]``, log_decay ``[b, n, h]``, key and query ``[b, n, h, s]``, the state ``[b, h, p, s]``.  Within a chunk
+    it is a masked product of matrices, as in https://arxiv.org/abs/2405.21060; chunks follow one another.
     """
     b, n, h, p = x.shape
     held = x.new_zeros(b, h, p, key.shape[-1]) if memory is None else memory[name].to(dtype=x.dtype)

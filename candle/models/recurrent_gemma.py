@@ -54,7 +54,7 @@ class RecurrentGemmaConfig(DecoderConfig):
 
 
 class Gate(Module):
-    """The real-gated linear recurrent unit: h[t] = a[t] h[t - 1] + sqrt(1 - a[t]²) gate[t] x[t], its gates by blocks of channels."""
+    """The real-gated linear recurrent unit: h[t] = a[t] h[t - 1] + sqrt(1 - a[t]²) gate[t] x[t], gates by blocks."""
 
     def __init__(self, c: Any, width: int) -> None:
         super().__init__()
@@ -113,7 +113,9 @@ class RecurrentGemma(CausalLM):
         else:
             mixer = SelfAttention(c, i, bias=c.attention_bias, out_bias=True, rope=self.rope, window=c.attention_window_size)
         mlp = GatedMLP(c.hidden_size, c.intermediate_size // 2, c.hidden_act, bias=True)
-        return Block(("temporal_pre_norm", self.norm(c)), ("temporal_block", mixer), ("channel_pre_norm", self.norm(c)), ("mlp_block", mlp))
+        return Block(
+            ("temporal_pre_norm", self.norm(c)), ("temporal_block", mixer), ("channel_pre_norm", self.norm(c)), ("mlp_block", mlp)
+        )
 
     def embed(self, ids: Tensor, step: Step) -> Tensor:
         x = super().embed(ids, step)

@@ -16,7 +16,15 @@ class Outputs(dict[str, Any]):
     Names with nothing to show are left out; as attributes they are None.
     """
 
-    NAMES = ("loss", "logits", "last_hidden_state", "pooler_output", "encoder_last_hidden_state", "hidden_states", "past_key_values")
+    NAMES = (
+        "loss",
+        "logits",
+        "last_hidden_state",
+        "pooler_output",
+        "encoder_last_hidden_state",
+        "hidden_states",
+        "past_key_values",
+    )
 
     def __init__(self, *given: Any, **results: Any) -> None:
         super().__init__({k: v for k, v in dict(*given, **results).items() if v is not None})
@@ -33,13 +41,13 @@ class Outputs(dict[str, Any]):
 
 
 def next_token_loss(logits: Tensor, labels: Tensor, ignored: int = -100) -> Tensor:
-    """Mean cross entropy of logits ``[b, n, v]`` with the labels int[b, n] one place further on; ``ignored`` ones do not count."""
+    """Mean cross entropy of logits ``[b, n, v]`` with the labels int[b, n] one further on; ``ignored`` ones do not count."""
     v = logits.shape[-1]
     return F.cross_entropy(logits[:, :-1].reshape((-1, v)).float(), labels[:, 1:].reshape((-1,)), ignore_index=ignored)
 
 
 def labelled_loss(logits: Tensor, labels: Tensor, problem: str | None = None) -> Tensor:
-    """Mean cross entropy with labels int, -100 not counted; of real labels, squared error or, for several, binary cross entropy."""
+    """Mean cross entropy with labels int, -100 not counted; of real ones squared error or, of several, binary cross entropy."""
     if labels.dtype.kind in "iu" and problem != "regression":
         return F.cross_entropy(logits.reshape((-1, logits.shape[-1])).float(), labels.reshape((-1,)), ignore_index=-100)
     if problem == "regression" or (problem is None and logits.shape[-1] == 1):

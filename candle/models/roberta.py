@@ -31,7 +31,9 @@ class OffsetEmbeddings(Embeddings):
 
     def positions(self, ids: Tensor) -> Tensor:
         if ids.shape[-1] > self.most - self.pad - 1:
-            raise ShapeError(f"this model takes at most {self.most - self.pad - 1} tokens but was given {ids.shape[-1]}; truncate them")
+            raise ShapeError(
+                f"this model takes at most {self.most - self.pad - 1} tokens but was given {ids.shape[-1]}; truncate them"
+            )
         own = (ids != self.pad).to(dtype=int64)
         return own.cumsum(1) * own + self.pad
 

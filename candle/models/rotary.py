@@ -71,7 +71,9 @@ class Rope:
         return OPS["cat"](turn(x.narrow(-1, 0, self.width), cos, sin), x.narrow(-1, self.width, rest), dim=-1)
 
 
-def settings_of(values: Mapping[str, Any], theta: float = 10000.0, partial: float = 1.0, layer: str | None = None) -> dict[str, Any]:
+def settings_of(
+    values: Mapping[str, Any], theta: float = 10000.0, partial: float = 1.0, layer: str | None = None
+) -> dict[str, Any]:
     """The rotary settings of a config.json, from ``rope_parameters`` or the older ``rope_theta`` and ``rope_scaling``."""
     said = values.get("rope_parameters") or {}
     if layer is not None and isinstance(said.get(layer), dict):
@@ -84,7 +86,7 @@ def settings_of(values: Mapping[str, Any], theta: float = 10000.0, partial: floa
     found = {"rope_theta": theta if base is None else base, "partial_rotary_factor": partial if share is None else share}
     found |= {k: v for k, v in {**older, **said}.items() if v is not None}
     kind = found.get("rope_type", found.get("type", "default"))
-    found["rope_type"] = {"su": "longrope", "mrope": "default"}.get(kind, kind)
+    found["rope_type"] = {"su": "longrope", "mrope": "default"}.get(str(kind), kind)
     limit = values.get("max_position_embeddings")
     found["max_position_embeddings"] = limit
     if "original_max_position_embeddings" not in found:

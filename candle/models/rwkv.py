@@ -110,7 +110,11 @@ class ChannelMixing(Mixing):
         self.layer = i
         for name in ("key", "receptance"):
             setattr(self, "time_mix_" + name, Parameter(init.blank(1, 1, d)))
-        self.key, self.receptance, self.value = Linear(d, inner, bias=False), Linear(d, d, bias=False), Linear(inner, d, bias=False)
+        self.key, self.receptance, self.value = (
+            Linear(d, inner, bias=False),
+            Linear(d, d, bias=False),
+            Linear(inner, d, bias=False),
+        )
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
         before = shifted(x, step.memory(self.layer), "channels")
@@ -129,7 +133,9 @@ class Layer(Module):
 
     def memory(self, batch: int, capacity: int, dtype: Any, device: Any) -> State:
         inner = (batch, self.attention.inner)
-        return State({"attention": (batch, self.d), "channels": (batch, self.d), "num": inner, "den": inner, "top": inner}, dtype, device)
+        return State(
+            {"attention": (batch, self.d), "channels": (batch, self.d), "num": inner, "den": inner, "top": inner}, dtype, device
+        )
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
         if self.pre_ln is not None:

@@ -104,7 +104,7 @@ class Seq2Seq(TokenModel):
     ) -> Outputs:
         if encoder_outputs is None:
             ids = self.tokens(input_ids)
-            keep = self.mask(attention_mask, *ids.shape, 0)
+            keep = self.mask(attention_mask, ids.shape[0], ids.shape[1])
             states = self.encode(ids, keep)
         else:
             states = encoder_outputs["last_hidden_state"] if isinstance(encoder_outputs, dict) else encoder_outputs
@@ -118,7 +118,7 @@ class Seq2Seq(TokenModel):
             given = OPS["where"](shifted == -100, self.config.pad_token_id or 0, shifted)
         else:
             given = self.tokens(decoder_input_ids, "decoder_input_ids")
-        step = Step(given, self.mask(decoder_attention_mask, *given.shape, 0), None)
+        step = Step(given, self.mask(decoder_attention_mask, given.shape[0], given.shape[1]), None)
         logits = self.logits(self.write(given, step, Source(states, keep)))
         loss = None if wanted is None else labelled_loss(logits, wanted)
         return Outputs(loss=loss, logits=logits, encoder_last_hidden_state=states)
@@ -131,7 +131,8 @@ class Seq2Seq(TokenModel):
 
     @classmethod
     def for_weights(cls, config: Any, weights: Mapping[str, Tensor], values: Mapping[str, Any]) -> Any:
-        return cls(config)
+        made: Any = cls
+        return made(config)
 
     @classmethod
     def kept(cls, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

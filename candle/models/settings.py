@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Callable, ClassVar, Mapping
 
 from ..errors import FormatError
-from ..nn import functional as F
+from ..nn import functional
 from ..tensor import Tensor
 
 __all__ = ["Config", "activation", "read_config"]
 
+F: Any = functional
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": lambda x: F.gelu(x),
     "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
@@ -57,7 +58,7 @@ class Config:
         for name, allowed in cls.fixed.items():
             if name in values and values[name] not in allowed:
                 raise FormatError(
-                    f"config.json asks for {name} = {values[name]!r} but {cls.__name__} has {' or '.join(map(repr, allowed))} only"
+                    f"config.json asks for {name} = {values[name]!r}; {cls.__name__} has {' or '.join(map(repr, allowed))} only"
                 )
         known = {f.name: f for f in dataclasses.fields(cls)}
         given = {cls.aliases[k]: v for k, v in values.items() if k in cls.aliases and v is not None}

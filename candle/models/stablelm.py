@@ -60,7 +60,11 @@ class Stablelm(Llama):
         values, tensors = super().from_gguf(values, tensors)
         if "blk.0.attn_q_norm.weight" in tensors:
             raise FormatError("StableLM with normed heads is read from safetensors only")
-        return {**values, "use_qkv_bias": values["attention_bias"], "use_parallel_residual": "blk.0.ffn_norm.weight" not in tensors}, tensors
+        return {
+            **values,
+            "use_qkv_bias": values["attention_bias"],
+            "use_parallel_residual": "blk.0.ffn_norm.weight" not in tensors,
+        }, tensors
 
     def norm(self, c: Any) -> Module:
         return LayerNorm(c.hidden_size, eps=c.layer_norm_eps)

@@ -49,7 +49,9 @@ class T5Config(Config):
         made = super().from_dict({**values, "scale_decoder_outputs": said})
         gated, _, act = made.feed_forward_proj.rpartition("-")
         if gated not in ("", "gated"):
-            raise FormatError(f"config.json asks for feed_forward_proj = {made.feed_forward_proj!r}; it is an activation or gated-<activation>")
+            raise FormatError(
+                f"config.json asks for feed_forward_proj = {made.feed_forward_proj!r}; it is an activation or gated-<activation>"
+            )
         made.gated, made.act = bool(gated), "gelu_new" if made.feed_forward_proj == "gated-gelu" else act
         return made
 
@@ -211,7 +213,7 @@ class T5(Seq2Seq):
         if self.decoder is not None:
             return super().forward(input_ids, attention_mask, *args, **kwargs)
         ids = self.tokens(input_ids)
-        return Outputs(last_hidden_state=self.encode(ids, self.mask(attention_mask, *ids.shape, 0)))
+        return Outputs(last_hidden_state=self.encode(ids, self.mask(attention_mask, ids.shape[0], ids.shape[1])))
 
     @classmethod
     def for_weights(cls, config: Any, weights: Mapping[str, Tensor], values: Mapping[str, Any]) -> Any:

@@ -40,7 +40,7 @@ class TokenModel(Module):
             raise ShapeError(f"{what} is int[b, n] but {ids.spec} was given")
         return ids
 
-    def mask(self, given: Any, batch: int, n: int, before: int) -> Tensor | None:
+    def mask(self, given: Any, batch: int, n: int, before: int = 0) -> Tensor | None:
         """A mask as bool[b, n]; one that also covers what is remembered is cut to the new tokens."""
         if given is None:
             return None

@@ -157,7 +157,11 @@ def _grouped_vjp(g: Any, _y: Any, _x: Any, weight: Any, ids: Any) -> tuple[Any, 
 
 
 def _grouped_bound(x: Any, weight: Any, ids: Any) -> Any:
-    return np.stack([_activation_bound(row, weight[e], None) for row, e in zip(x, ids)]) if len(x) else np.zeros((0, weight.shape[1]))
+    return (
+        np.stack([_activation_bound(row, weight[e], None) for row, e in zip(x, ids)])
+        if len(x)
+        else np.zeros((0, weight.shape[1]))
+    )
 
 
 @primitive("T, Q, I -> T", FLOATS, Q=QUANTISED, I=INTEGERS, shape=grouped_shape, sample=_grouped_sample, method=False,
