@@ -174,11 +174,11 @@ def test_the_tables_names_are_llama_cpps():
     for kind in gguf.MODEL_ARCH:
         for tensor in gguf.MODEL_TENSORS[kind]:
             known.add(gguf.TENSOR_NAMES[tensor].replace("{bid}", "N"))
-    from candle.models.gguf import _KINDS
+    from candle.models.gguf import KINDS
     from candle.models.loading import architecture
 
     own = {"blk.N.ln_attn", "blk.N.ln_mlp"}  # Falcon's two norms, told apart
-    for name in {*_KINDS.values(), "mixtral"}:
+    for name in {*KINDS.values(), "mixtral"}:
         table = architecture(name).gguf
         assert table and set(table) - own <= known, name
 

@@ -101,7 +101,7 @@ class Prefix:
         return self.decoder.step(tokens)
 
 
-def _borrow(model: Any, batch: int, capacity: int, compiled: bool) -> Decoder:
+def borrow(model: Any, batch: int, capacity: int, compiled: bool) -> Decoder:
     """A decoder that is free, or a new one; those of a model are kept, so that its step is captured once a shape."""
     free = model.__dict__.setdefault("_decoders", [])
     for at, d in enumerate(free):
@@ -118,13 +118,13 @@ def _fits(d: Decoder, model: Any) -> bool:
     return not floating or floating[0] is model.dtype
 
 
-def _give_back(model: Any, d: Decoder) -> None:
+def give_back(model: Any, d: Decoder) -> None:
     free = model.__dict__.setdefault("_decoders", [])
     free.append(d)
     del free[:-2]
 
 
-def _rows(model: Any, input_ids: Any, attention_mask: Any) -> tuple[Any, Any]:
+def rows_of(model: Any, input_ids: Any, attention_mask: Any) -> tuple[Any, Any]:
     """Prompts as int64[b, n] and bool[b, n], padding moved to the left."""
     if isinstance(input_ids, (list, tuple)) and input_ids and isinstance(input_ids[0], (list, tuple)):
         lengths = [len(r) for r in input_ids]
@@ -148,7 +148,7 @@ def _rows(model: Any, input_ids: Any, attention_mask: Any) -> tuple[Any, Any]:
     return np.take_along_axis(ids, order, 1), np.take_along_axis(keep, order, 1)
 
 
-def _ends(model: Any, eos_token_id: Any) -> set[int]:
+def ends_of(model: Any, eos_token_id: Any) -> set[int]:
     found = getattr(model, "generation", {}).get("eos_token_id") if eos_token_id is None else eos_token_id
     if found is None:
         found = getattr(model.config, "eos_token_id", None)
@@ -204,7 +204,7 @@ class _Run:
         return found
 
 
-def _settings(settings: dict[str, Any]) -> Sampling:
+def sampling_of(settings: dict[str, Any]) -> Sampling:
     unknown = sorted(set(settings) - set(Sampling.__dataclass_fields__))
     if unknown:
         known = ", ".join(Sampling.__dataclass_fields__)
@@ -225,7 +225,7 @@ def _steps(
             raise CandleError(f"a Prefix keeps one row but {b} were given")
         logits = prefix.start(run.history[0])
     else:
-        decoder = _borrow(model, b, n + run.new, compiled)
+        decoder = borrow(model, b, n + run.new, compiled)
         logits = decoder.start(ids, keep)
     try:
         for count in range(run.new):
@@ -236,7 +236,7 @@ def _steps(
             logits = decoder.step([0 if t is None else t for t in found])
     finally:
         if prefix is None:
-            _give_back(model, decoder)
+            give_back(model, decoder)
 
 
 def generate(
@@ -265,9 +265,9 @@ def generate(
         from .encoded import begin
 
         model, input_ids, attention_mask = begin(model, input_ids, attention_mask)
-    ids, keep = _rows(model, input_ids, attention_mask)
-    ends = set() if ignore_eos else _ends(model, eos_token_id)
-    run = _Run(model, ids, keep, max_new_tokens, _settings(sampling), ends, stop)
+    ids, keep = rows_of(model, input_ids, attention_mask)
+    ends = set() if ignore_eos else ends_of(model, eos_token_id)
+    run = _Run(model, ids, keep, max_new_tokens, sampling_of(sampling), ends, stop)
     pad = pad_token_id if pad_token_id is not None else getattr(model.config, "pad_token_id", None)
     pad = int(pad) if pad is not None else min(ends, default=0)
     columns, kept = [], []
@@ -304,9 +304,9 @@ def stream(
         from .encoded import begin
 
         model, input_ids, attention_mask = begin(model, input_ids, attention_mask)
-    ids, keep = _rows(model, input_ids, attention_mask)
-    ends = set() if ignore_eos else _ends(model, eos_token_id)
-    run = _Run(model, ids, keep, max_new_tokens, _settings(sampling), ends, stop)
+    ids, keep = rows_of(model, input_ids, attention_mask)
+    ends = set() if ignore_eos else ends_of(model, eos_token_id)
+    run = _Run(model, ids, keep, max_new_tokens, sampling_of(sampling), ends, stop)
 
     def tokens() -> Iterator[Any]:
         for found, _ in _steps(model, ids, keep, run, compiled, prefix):

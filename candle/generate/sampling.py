@@ -120,7 +120,7 @@ def probabilities(z: Any, s: Sampling) -> Any:
 
 def seed_of(seed: int | None) -> int:
     """The seed given, or one drawn from the default generator, so that ``manual_seed`` settles it."""
-    return int(randint(2**62, size=(1,), generator=default_generator("numpy"))[0]) if seed is None else int(seed)
+    return int(randint(2**62, (1,), generator=default_generator("numpy"))[0]) if seed is None else int(seed)
 
 
 class Picker:

@@ -10,7 +10,7 @@ from ..create import as_tensor
 from ..errors import CandleError, ShapeError
 from ..models.decoder import Step
 from ..tensor import no_grad
-from .decoding import Decoder, _ends, _rows, _settings
+from .decoding import Decoder, borrow, ends_of, give_back, rows_of, sampling_of
 from .sampling import Picker, probabilities, seed_of
 
 __all__ = ["speculate"]
@@ -51,14 +51,14 @@ def speculate(
         )
     if ahead < 1:
         raise CandleError(f"ahead is at least 1 but {ahead} was given")
-    ids, keep = _rows(model, input_ids, None)
+    ids, keep = rows_of(model, input_ids, None)
     if ids.shape[0] != 1 or not keep.all():
         raise ShapeError(f"speculative decoding takes one prompt but {ids.shape[0]} were given")
-    s = _settings(sampling)
+    s = sampling_of(sampling)
     picker = Picker(s, seed_of(s.seed) if s.temperature > 0 else 0)
-    ends = set() if ignore_eos else _ends(model, eos_token_id)
+    ends = set() if ignore_eos else ends_of(model, eos_token_id)
     capacity = ids.shape[1] + max_new_tokens + ahead + 1
-    large, small = Decoder(model, 1, capacity, compiled), Decoder(draft, 1, capacity, compiled)
+    large, small = borrow(model, 1, capacity, compiled), borrow(draft, 1, capacity, compiled)
     for d in (large, small):
         d.back([0])
 
@@ -67,6 +67,13 @@ def speculate(
         return probabilities(s.adjusted(logits, h, h[ids.shape[1] :]), s)
 
     def tokens() -> Iterator[int]:
+        try:
+            yield from written()
+        finally:
+            give_back(model, large)
+            give_back(draft, small)
+
+    def written() -> Iterator[int]:
         history = [int(t) for t in ids[0]]
         if len(history) > 1:
             large.start(np.asarray([history[:-1]], np.int64))

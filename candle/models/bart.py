@@ -11,8 +11,8 @@ from ..errors import ShapeError
 from ..nn import Buffer, Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, init
 from ..nn import functional as F
 from ..tensor import Tensor
+from .bidirectional import look
 from .decoder import Attention, Step, split_heads
-from .encoder import look
 from .seq2seq import CrossAttention, Seq2Seq, Source
 from .settings import Config, activation
 

@@ -10,8 +10,8 @@ from ..errors import ShapeError
 from ..nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, Parameter, init
 from ..nn import functional as F
 from ..tensor import Tensor
+from .bidirectional import Encoder, EncoderConfig, Headed, QuestionAnswering, TokenClassification, look
 from .decoder import split_heads
-from .encoder import Encoder, EncoderConfig, Headed, QuestionAnswering, TokenClassification, look
 from .results import Outputs
 from .settings import activation
 

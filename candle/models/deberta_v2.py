@@ -15,8 +15,8 @@ from ..nn import functional as F
 from ..op import OPS
 from ..tensor import Tensor
 from .bert import Attention, Layer, Predictions, without_tied
+from .bidirectional import Encoder, EncoderConfig, Headed, QuestionAnswering, TokenClassification, look
 from .decoder import split_heads
-from .encoder import Encoder, EncoderConfig, Headed, QuestionAnswering, TokenClassification, look
 from .results import Outputs
 from .settings import activation
 

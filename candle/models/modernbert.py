@@ -10,8 +10,8 @@ from ..errors import FormatError
 from ..nn import Dropout, Embedding, Identity, LayerNorm, Linear, Module, ModuleList, Parameter, init
 from ..nn import functional as F
 from ..tensor import Tensor
+from .bidirectional import Encoder, EncoderConfig, Headed, look
 from .decoder import split_heads
-from .encoder import Encoder, EncoderConfig, Headed, look
 from .results import Outputs
 from .rotary import rope_of, settings_of
 from .settings import activation

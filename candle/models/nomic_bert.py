@@ -11,8 +11,8 @@ from ..errors import FormatError
 from ..nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
 from ..tensor import Tensor
 from .bert import MaskedLM, Pooler
+from .bidirectional import Encoder, EncoderConfig, look
 from .decoder import GatedMLP, split_heads
-from .encoder import Encoder, EncoderConfig, look
 from .rotary import rope_of, settings_of
 
 __all__ = ["NomicBert", "NomicBertConfig"]

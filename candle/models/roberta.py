@@ -11,7 +11,7 @@ from ..nn import Dropout, LayerNorm, Linear, Module, Parameter, init
 from ..nn import functional as F
 from ..tensor import Tensor
 from .bert import Bert, BertConfig, Embeddings, without_tied
-from .encoder import Headed, QuestionAnswering, TokenClassification
+from .bidirectional import Headed, QuestionAnswering, TokenClassification
 from .results import Outputs
 
 __all__ = ["Roberta", "RobertaConfig"]

@@ -11,9 +11,9 @@ from ..errors import FormatError
 from ..nn import Module
 from ..op import OPS
 from ..tensor import Tensor, no_grad
+from .bidirectional import look
 from .caching import Cache, Sided, State
 from .decoder import Attention, Step, split_heads
-from .encoder import look
 from .results import Outputs, labelled_loss
 from .settings import Config
 from .tokens import TokenModel

@@ -13,8 +13,8 @@ from ..nn import Dropout, Embedding, Linear, Module, ModuleList, RMSNorm
 from ..nn import functional as F
 from ..op import OPS
 from ..tensor import Tensor
+from .bidirectional import look
 from .decoder import MLP, Attention, GatedMLP, Step, split_heads
-from .encoder import look
 from .results import Outputs
 from .seq2seq import CrossAttention, Seq2Seq, Source
 from .settings import Config
