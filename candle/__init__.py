@@ -73,6 +73,7 @@ _LAZY = {
     "save": "formats:save",
     "set_printoptions": "display:set_printoptions",
     "testing": "testing",
+    "text": "text",
 }
 
 

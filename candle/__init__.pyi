@@ -14,6 +14,7 @@ from . import nn as nn
 from . import optim as optim
 from . import plugins as plugins
 from . import testing as testing
+from . import text as text
 from .backend import Backend as Backend
 from .backend import Device as Device
 from .compile import Compiled as Compiled

@@ -259,3 +259,15 @@ def test_loading_into_a_dense_module_dequantises_and_into_a_quantised_one_quanti
     assert dense.weight.dtype is c.float32 and np.array_equal(dense.weight.detach().numpy(), floats(packed.weight))
     packed.load_state_dict({"weight": c.ones(4, 256, device="numpy")})
     assert packed.weight.dtype is c.q4_k and np.allclose(floats(packed.weight), 1, atol=0.01)
+
+
+def test_grouped_products_are_those_of_each_group_and_have_its_gradient():
+    rng = np.random.default_rng(0)
+    w = c.tensor(rng.standard_normal((3, 5, 256)).astype(np.float32), device="numpy").to(c.q6_k)
+    x = c.tensor(rng.standard_normal((4, 256)).astype(np.float32), device="numpy").requires_grad_()
+    ids = c.tensor([2, 0, 2, 1], device="numpy")
+    y = c.quantized_grouped_linear(x, w, ids)
+    want = np.stack([x.detach().numpy()[t] @ floats(w)[e].T for t, e in enumerate(ids.tolist())])
+    assert np.allclose(y.detach().numpy(), want, rtol=1e-4, atol=1e-4)
+    y.sum().backward()
+    assert np.allclose(x.grad.numpy(), floats(w)[ids.numpy()].sum(1), rtol=1e-4, atol=1e-4)

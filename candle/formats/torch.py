@@ -387,6 +387,8 @@ def _plain(path: Path, x: Any, budget: list[int], depth: int = 0) -> Any:
         return tuple(made) if isinstance(x, tuple) else made if isinstance(x, list) else sorted(made, key=str)
     if isinstance(x, DType):
         return x.name
+    if isinstance(x, int) and x.bit_length() > 4096:  # Python does not print such
+        return hex(x)
     if isinstance(x, (Class, _Kind, _Storage)):
         return x.name if isinstance(x, Class) else str(x)
     return x

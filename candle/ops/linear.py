@@ -196,10 +196,15 @@ def _grouped_sample(d: Any) -> Any:
     return [d.array((rows, k), dtype), d.array((groups, n, k), dtype), d.ids((rows,), groups)], {}
 
 
-def grouped_shape(x: Spec, w: Spec, ids: Spec) -> tuple[int, ...]:
-    if x.ndim != 2 or w.ndim != 3 or x.shape[1] != w.shape[2] or ids.shape != x.shape[:1]:
-        raise OPS["grouped_linear"].misfit((x, w, ids), "x is [t,k], weight [groups,n,k] and ids [t]")
-    return x.shape[0], w.shape[1]
+def grouped_shape(name: str) -> Callable[..., tuple[int, ...]]:
+    """The shape rule of products grouped by expert, for errors under the op's name."""
+
+    def shape(x: Spec, w: Spec, ids: Spec) -> tuple[int, ...]:
+        if x.ndim != 2 or w.ndim != 3 or x.shape[1] != w.shape[2] or ids.shape != x.shape[:1]:
+            raise OPS[name].misfit((x, w, ids), "x is [t,k], weight [groups,n,k] and ids [t]")
+        return x.shape[0], w.shape[1]
+
+    return shape
 
 
 def _grouped_vjp(g: Any, _y: Any, x: Any, w: Any, ids: Any) -> Any:
@@ -221,7 +226,7 @@ def _grouped_expand(x: Any, w: Any, ids: Any) -> Any:
     return y if y is not None else x.new_zeros(x.shape[0], w.shape[1])
 
 
-@primitive("T, T, I -> T", FLOATS, I=INTEGERS, shape=grouped_shape, sample=_grouped_sample, vjp=_grouped_vjp,
+@primitive("T, T, I -> T", FLOATS, I=INTEGERS, shape=grouped_shape("grouped_linear"), sample=_grouped_sample, vjp=_grouped_vjp,
            expand=_grouped_expand, method=False, special=False, name="grouped_linear",
            terms=lambda x, w, ids: max(w.shape[-1], 1))  # fmt: skip
 def _grouped_linear(x, weight, ids):

@@ -35,9 +35,10 @@ def _quantize_sample(d: Any) -> Any:
     from ..quant import ENCODABLE
 
     dtype = d.one(ENCODABLE)
-    k = dtype.block * d.int(1, 3)
+    k = dtype.block * d.int(1, 2)
     importance = np.abs(d.array((k,), float32)) if d.bool() else None
-    return [d.array((*d.shape(max_dims=2), k), d.dtype(FLOATS)), importance], {"dtype": dtype}
+    rows = () if d.bool() else (d.int(0, 9),)  # a few: the search for scales takes its time
+    return [d.array((*rows, k), d.dtype(FLOATS)), importance], {"dtype": dtype}
 
 
 @primitive(
@@ -146,38 +147,6 @@ def quantized_linear(x, weight, bias):
     return y if bias is None else y + bias
 
 
-def _grouped_sample(d: Any) -> Any:
-    kind, dtype = d.dtype(QUANTISED), d.one(FLOATS)
-    groups, n, rows, k = d.size(), d.size(0), d.size(0), kind.block * d.int(1, 2)
-    return [d.array((rows, k), dtype), d.blocks((groups, n), kind, k // kind.block), d.ids((rows,), groups)], {}
-
-
-def _grouped_vjp(g: Any, _y: Any, _x: Any, weight: Any, ids: Any) -> tuple[Any, ...]:
-    return OPS["grouped_linear"](g, OPS["dequantize"](weight, dtype=g.dtype).mT, ids), None, None
-
-
-def _grouped_bound(x: Any, weight: Any, ids: Any) -> Any:
-    return (
-        np.stack([_activation_bound(row, weight[e], None) for row, e in zip(x, ids)])
-        if len(x)
-        else np.zeros((0, weight.shape[1]))
-    )
-
-
-@primitive("T, Q, I -> T", FLOATS, Q=QUANTISED, I=INTEGERS, shape=grouped_shape, sample=_grouped_sample, method=False,
-           expand=lambda x, weight, ids: OPS["grouped_linear"](x, OPS["dequantize"](weight, dtype=x.dtype), ids),
-           vjp=_grouped_vjp, terms=lambda x, w, ids: max(w.shape[-1], 1), special=False, bound=_grouped_bound)  # fmt: skip
-def quantized_grouped_linear(x, weight, ids):
-    """Row t of x [t,k] times the transpose of a quantised weight[ids[t]], one of [groups, n, k]; ``grouped_linear`` calls it."""
-    from ..quant import decode
-
-    y = np.zeros((x.shape[0], weight.shape[1]), x.dtype)
-    for e in np.unique(ids):
-        rows = ids == e
-        y[rows] = x[rows] @ decode(weight[e]).T.astype(x.dtype)
-    return y
-
-
 def _rows_shape(weight: Spec, ids: Spec) -> tuple[int, ...]:
     return (*ids.shape, *weight.shape[1:])
 
@@ -195,3 +164,49 @@ def quantized_embedding(weight, ids):
     from ..quant import decode
 
     return decode(np.take(weight, checked("embedding", ids, weight.shape[0]), 0))
+
+
+def _grouped_sample(d: Any) -> Any:
+    kind = d.dtype(QUANTISED)
+    groups, n, rows, blocks = d.int(1, 4), d.size(0), d.size(0), d.int(1, 2)
+    x = d.array((rows, kind.block * blocks), d.one(FLOATS))
+    return [x, d.blocks((groups, n), kind, blocks), d.ids((rows,), groups)], {}
+
+
+def _grouped_expand(x: Any, weight: Any, ids: Any) -> Any:
+    y = x.new_zeros(x.shape[0], weight.shape[1])
+    for e in range(weight.shape[0]):
+        mine = ids.eq(e).unsqueeze(1)
+        y = OPS["where"](mine, OPS["quantized_linear"](x, weight.select(0, e), None), y)
+    return y
+
+
+def _grouped_vjp(g: Any, _y: Any, _x: Any, weight: Any, ids: Any) -> tuple[Any, ...]:
+    gx = None
+    for e in range(weight.shape[0]):
+        part = g @ OPS["dequantize"](weight.select(0, e), dtype=g.dtype)
+        gx = part if gx is None else OPS["where"](ids.eq(e).unsqueeze(1), part, gx)
+    return (_x.zeros_like() if gx is None else gx), None, None
+
+
+def _grouped_bound(x: Any, weight: Any, ids: Any) -> Any:
+    bounds = [_activation_bound(x, w, None) for w in weight]
+    return np.stack(bounds)[ids, np.arange(len(ids))] if bounds else 0.0
+
+
+@primitive("T, Q, I -> T", FLOATS, Q=QUANTISED, I=INTEGERS, shape=grouped_shape("quantized_grouped_linear"), sample=_grouped_sample, method=False,
+           expand=_grouped_expand, vjp=_grouped_vjp, terms=lambda x, w, ids: max(w.shape[-1], 1), special=False,
+           bound=_grouped_bound)  # fmt: skip
+def quantized_grouped_linear(x, weight, ids):
+    """Row t of x [t,k] times the transpose of weight[ids[t]], one of quantised [groups,n,k]: a mixture's experts.  [t, n]
+
+    Kernels may quantise x as those of ``quantized_linear`` may.
+    """
+    from ..quant import decode
+
+    y = np.zeros((x.shape[0], weight.shape[1]), x.dtype)
+    at = checked("quantized_grouped_linear", ids, weight.shape[0])
+    for e in np.unique(at):
+        rows = at == e
+        y[rows] = x[rows] @ decode(weight[e]).T.astype(x.dtype)
+    return y
