@@ -194,10 +194,9 @@ def _grouped_bound(x: Any, weight: Any, ids: Any) -> Any:
     return np.stack(bounds)[ids, np.arange(len(ids))] if bounds else 0.0
 
 
-@primitive("T, Q, I -> T", FLOATS, Q=QUANTISED, I=INTEGERS, shape=grouped_shape("quantized_grouped_linear"), sample=_grouped_sample,
-           method=False,
-           expand=_grouped_expand, vjp=_grouped_vjp, terms=lambda x, w, ids: max(w.shape[-1], 1), special=False,
-           bound=_grouped_bound)  # fmt: skip
+@primitive("T, Q, I -> T", FLOATS, Q=QUANTISED, I=INTEGERS, shape=grouped_shape("quantized_grouped_linear"),
+           sample=_grouped_sample, method=False, expand=_grouped_expand, vjp=_grouped_vjp,
+           terms=lambda x, w, ids: max(w.shape[-1], 1), special=False, bound=_grouped_bound)  # fmt: skip
 def quantized_grouped_linear(x, weight, ids):
     """Row t of x [t,k] times the transpose of weight[ids[t]], one of quantised [groups,n,k]: a mixture's experts.  [t, n]
 
