@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,26 @@ from .array import Array, cast, standard_dtype, together, unwrap
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
-    return (int(shape),) if not isinstance(shape, (tuple, list)) else tuple(shape)
+    return tuple([operator.index(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape,))])
+
+
+def _held(value: Any, dtype: DType) -> Any:
+    """A Python number that a dtype holds; raises OverflowError or TypeError otherwise."""
+    if isinstance(value, complex) and dtype.kind not in "cb":
+        raise TypeError(f"{value} is complex, which {dtype} is not")
+    if dtype.kind in "iu" and isinstance(value, (int, float)):
+        limits = np.iinfo(dtype.numpy)
+        if not math.isfinite(value) or not limits.min <= math.trunc(value) <= limits.max:
+            raise OverflowError(f"{value} is outside of {dtype}, which goes from {limits.min} to {limits.max}")
+    return value
 
 
 def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: builtins.bool | None = None) -> Array:
-    """An array of the values of an array, a number, nested lists, or what has a buffer or DLPack."""
+    """An array of the values of an array, a number, nested lists, or what has a buffer or DLPack.
+
+    Memory is shared where that is safe, unless ``copy``: of arrays of candle, of DLPack, and of what cannot be written to.
+    ``copy=False`` shares what can be written to as well, and then it must not be; raises ValueError where it cannot share.
+    """
     wanted = standard_dtype(dtype)
     if isinstance(obj, Array):
         t = obj._tensor
@@ -32,24 +48,19 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: builtin
         return obj if moved is t else Array(moved)
     if isinstance(obj, Tensor):
         return Array(_moved(obj, wanted, device, copy))
-    if (
-        copy is False
-        and not hasattr(obj, "__dlpack__")
-        and not isinstance(obj, (memoryview, bytearray))
-        and not hasattr(obj, "__array__")
-    ):
-        raise ValueError(f"a {type(obj).__name__} cannot be made an array without a copy; pass copy=None")
+    if isinstance(obj, (builtins.bool, int, float, complex)) and not isinstance(obj, np.generic):
+        _held(obj, wanted or as_dtype(type(obj)))
+    if hasattr(obj, "__dlpack__") and not isinstance(obj, (np.ndarray, np.generic)):
+        found = create.from_dlpack(obj, device=None if device is None else resolve(device), copy=copy)
+        return asarray(Array(found), dtype=wanted, copy=None if copy else copy)
     value = _plain(obj)
-    if wanted is None and not hasattr(obj, "dtype") and isinstance(value, (builtins.bool, int, float, complex)):
-        if isinstance(value, int) and not -(2**63) <= value < 2**63 and not isinstance(value, builtins.bool):
-            raise OverflowError(f"{value} is outside of int64; pass dtype=uint64 or a float")
-    if wanted is not None and wanted.kind in "iu" and isinstance(value, int):
-        limits = np.iinfo(wanted.numpy)
-        if not limits.min <= value <= limits.max:
-            raise OverflowError(f"{value} is outside of {wanted}")
-    if copy is not False and hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
-        value = np.from_dlpack(value)
-    return Array(create.tensor(value, wanted, resolve(device)))
+    if copy is False and isinstance(value, np.ndarray):
+        value = value.view()
+        value.flags.writeable = False
+    made = (create.tensor if copy else create.as_tensor)(value, wanted, resolve(device))
+    if copy is False and not (isinstance(value, np.ndarray) and (not value.size or np.shares_memory(value, made.numpy()))):
+        raise ValueError(f"a {type(obj).__name__} cannot be made an array of {made.spec} without a copy; pass copy=None")
+    return Array(made)
 
 
 def _moved(t: Tensor, dtype: DType | None, device: Any, copy: builtins.bool | None) -> Tensor:
@@ -59,14 +70,19 @@ def _moved(t: Tensor, dtype: DType | None, device: Any, copy: builtins.bool | No
 
 
 def _plain(obj: Any) -> Any:
-    """Nested lists with arrays without dimensions in them, as numbers."""
+    """Nested lists with arrays without dimensions in them, as numbers; what has a buffer, as an array of NumPy."""
     if isinstance(obj, Array):
         return obj._tensor.item() if not obj.ndim else obj._tensor.numpy()
     if isinstance(obj, (list, tuple)):
         return [_plain(o) for o in obj]
-    if isinstance(obj, (memoryview, bytearray, bytes)):
+    if isinstance(obj, (builtins.bool, int, float, complex, str, np.ndarray)):
+        return obj
+    if hasattr(obj, "__array__"):
+        return np.asarray(obj)
+    try:
         return np.asarray(memoryview(obj))
-    return obj
+    except TypeError:
+        return obj
 
 
 def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Array:
@@ -76,14 +92,15 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None,
     wanted = standard_dtype(dtype)
     if wanted is None:
         wanted = dt.int64 if builtins.all(isinstance(v, int) for v in (start, stop, step)) else dt.get_default_dtype()
-    if not step:
-        raise ValueError("arange takes a step other than 0")
+    if not step or wanted.kind == "b":
+        raise ValueError(f"arange takes a step other than 0 and a dtype of numbers but {step} and {wanted} were given")
     whole = builtins.all(isinstance(v, int) for v in (start, stop, step))
     length = builtins.max(0, -((start - stop) // step) if whole else math.ceil((stop - start) / step))
     return Array(run(OPS["arange"], (), {"start": start, "step": step, "length": length, "dtype": wanted}, resolve(device)))
 
 
-def _filled(shape: Any, value: Any, dtype: Any, device: Any) -> Array:
+def _filled(shape: Any, value: Any, dtype: DType, device: Any) -> Array:
+    value = _held(value, dtype)
     return Array(run(OPS["full"], (), {"shape": _shape(shape), "value": value, "dtype": dtype}, resolve(device)))
 
 

@@ -12,7 +12,7 @@ from .. import create
 from .. import dtype as dt
 from ..op import OPS
 from ..tensor import Tensor, run
-from .array import Array, binary, cast, scalar_dtype, together, unwrap
+from .array import Array, binary, cast, promote, scalar_dtype, together, unwrap
 
 _UNARY = {
     "abs": ("abs", "iufc"), "acos": ("acos", "fc"), "acosh": ("acosh", "fc"), "asin": ("asin", "fc"), "asinh": ("asinh", "fc"),
@@ -21,7 +21,7 @@ _UNARY = {
     "expm1": ("expm1", "fc"), "floor": ("floor", "iuf"), "imag": ("imag", "c"), "isfinite": ("isfinite", "iufc"),
     "isinf": ("isinf", "iufc"), "isnan": ("isnan", "iufc"), "log": ("log", "fc"), "log1p": ("log1p", "fc"),
     "log2": ("log2", "fc"), "log10": ("log10", "fc"), "logical_not": ("logical_not", "b"), "negative": ("neg", "iufc"),
-    "positive": ("alias", "iufc"), "real": ("real", "fc"), "reciprocal": ("reciprocal", "fc"), "round": ("round", "iufc"),
+    "positive": ("alias", "iufc"), "real": ("real", "iufc"), "reciprocal": ("reciprocal", "fc"), "round": ("round", "iufc"),
     "sign": ("sign", "iufc"), "signbit": ("signbit", "f"), "sin": ("sin", "fc"), "sinh": ("sinh", "fc"),
     "square": ("square", "iufc"), "sqrt": ("sqrt", "fc"), "tan": ("tan", "fc"), "tanh": ("tanh", "fc"),
     "trunc": ("trunc", "iuf"),
@@ -95,13 +95,31 @@ def _expm1(t: Tensor) -> Tensor:
     low = (x == -math.inf) & ~y.isfinite()
     high = (x == math.inf) & ~y.isfinite()
     where_ = OPS["where"]
-    real = where_(flat, x.expm1(), where_(low, -1, where_(high, math.inf, real)))
+    real = where_(flat, x.expm1() + 0.0, where_(low, -1, where_(high, math.inf, real)))  # a zero without its sign
     imag = where_(flat, y, where_(low, 0, where_(high, math.nan, imag)))
     return OPS["complex"](real, imag)
 
 
+def _tanh(t: Tensor) -> Tensor:
+    """Of infinite complex numbers 1 or -1 and a zero of the imaginary part's sign, where C's ctanh looks at sin(2 imag)."""
+    y = t.tanh()
+    if t.dtype.kind != "c":
+        return y
+    x, at = t.real, t.imag
+    zero = OPS["copysign"](at.zeros_like(), at)
+    return OPS["where"](x.isinf() & at.isfinite(), OPS["complex"](x.sign(), zero), y)
+
+
+def _tan(t: Tensor) -> Tensor:
+    """Of complex numbers -i tanh(i x), as the standard has it."""
+    if t.dtype.kind != "c":
+        return t.tan()
+    turned = _tanh(OPS["complex"](-t.imag, t.real))
+    return OPS["complex"](turned.imag, -turned.real)
+
+
 # Functions whose values at special points differ from the op's, which are PyTorch's.
-_STRICT: dict[str, Callable[[Tensor], Tensor]] = {"sign": _sign, "expm1": _expm1}
+_STRICT: dict[str, Callable[[Tensor], Tensor]] = {"sign": _sign, "expm1": _expm1, "tan": _tan, "tanh": _tanh}
 
 for _name, (_op, _kinds) in _UNARY.items():
     globals()[_name] = _unary(_name, _op, _kinds)
@@ -116,6 +134,8 @@ def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:
         if bound is None:
             continue
         b = unwrap(bound) if isinstance(bound, Array) else None
+        if b is not None and promote(t.dtype, b.dtype) is not t.dtype and t.dtype.kind != "f":
+            raise TypeError(f"clip limits {t.dtype} to numbers that it holds but was given {b.dtype}; use astype")
         if b is None:
             scalar_dtype(bound, t.dtype)
             if t.dtype.kind in "iu":

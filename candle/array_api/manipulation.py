@@ -14,7 +14,10 @@ from .array import Array, axes_of, together, unwrap
 
 def broadcast_to(x: Array, /, shape: Sequence[int]) -> Array:
     """An array repeated to a shape."""
-    return Array(unwrap(x).expand(tuple(shape)))
+    t = unwrap(x)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"broadcast_to takes sizes of at least 0 but {tuple(shape)} was given for {t.spec}")
+    return Array(t.expand(tuple(shape)))
 
 
 def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
@@ -95,10 +98,10 @@ def roll(x: Array, /, shift: Any, *, axis: Any = None) -> Array:
     t = unwrap(x)
     if axis is None:
         return Array(t.reshape((-1,)).roll(shift if isinstance(shift, int) else sum(shift), 0).reshape(t.shape))
-    shifts = shift if isinstance(shift, tuple) else (shift,)
     axes = axis if isinstance(axis, tuple) else (axis,)
-    if len(shifts) == 1:
-        shifts = shifts * len(axes)
+    shifts = shift if isinstance(shift, tuple) else (shift,) * len(axes)
+    if len(shifts) != len(axes):
+        raise ValueError(f"roll takes as many axes as shifts but shift={shift} and axis={axis} were given")
     for s, a in zip(shifts, axes):
         t = t.roll(s, a)
     return Array(t)
@@ -137,10 +140,17 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
         if t.ndim != 1:
             raise ValueError(f"take needs an axis for {t.spec}")
         axis = 0
-    ids = unwrap(indices)
+    (axis,) = axes_of(axis, t.ndim, "take")
+    ids = _indices(indices, "take")
     found = t.index_select(axis, _from_front(ids.reshape((-1,)), t.shape[axis]))
-    axis = axis + t.ndim if axis < 0 else axis
     return Array(found.reshape((*t.shape[:axis], *ids.shape, *t.shape[axis + 1 :])))
+
+
+def _indices(x: Any, what: str) -> Tensor:
+    t = unwrap(x)
+    if t.dtype.kind not in "iu":
+        raise TypeError(f"{what} takes indices of integers but was given {t.spec}; use astype")
+    return t
 
 
 def _from_front(ids: Tensor, n: int) -> Tensor:
@@ -149,11 +159,11 @@ def _from_front(ids: Tensor, n: int) -> Tensor:
 
 def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     """For each line along an axis the elements at its own indices."""
-    t, ids = unwrap(x), unwrap(indices)
-    axis = axis + t.ndim if axis < 0 else axis
+    t, ids = unwrap(x), _indices(indices, "take_along_axis")
+    if ids.ndim != t.ndim:
+        raise ValueError(f"take_along_axis takes as many dimensions of indices as of x but was given {ids.spec} and {t.spec}")
+    (axis,) = axes_of(axis, t.ndim, "take_along_axis")
     shape = broadcast_shapes(t.shape[:axis] + (1,) + t.shape[axis + 1 :], ids.shape[:axis] + (1,) + ids.shape[axis + 1 :])
-    if shape is None:
-        raise ValueError(f"take_along_axis cannot broadcast {t.spec} and {ids.spec}")
     t = t.expand(shape[:axis] + (t.shape[axis],) + shape[axis + 1 :])
     ids = ids.expand(shape[:axis] + (ids.shape[axis],) + shape[axis + 1 :])
     return Array(t.gather(axis, _from_front(ids.long(), t.shape[axis])))

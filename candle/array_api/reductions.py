@@ -9,7 +9,7 @@ from .. import dtype as dt
 from ..dtype import DType
 from ..op import OPS
 from ..tensor import Tensor, run
-from .array import Array, cast, standard_dtype, unwrap
+from .array import Array, axes_of, cast, standard_dtype, unwrap
 
 
 def accumulated(t: Tensor, dtype: Any) -> DType:
@@ -27,12 +27,12 @@ def _reduction(name: str, op: str, kinds: str, accumulate: builtins.bool = False
         t = unwrap(x)
         if t.dtype.kind not in kinds:
             raise TypeError(f"{name} takes arrays of kind {kinds!r} but was given {t.spec}")
-        return Array(run(OPS[op], (t,), {"dim": axis, "keepdim": keepdims}))
+        return Array(run(OPS[op], (t,), {"dim": axes_of(axis, t.ndim, name), "keepdim": keepdims}))
 
     def summing(x: Array, /, *, axis: Any = None, dtype: Any = None, keepdims: builtins.bool = False) -> Array:
         t = unwrap(x)
-        wanted = accumulated(t, dtype)
-        return Array(cast(run(OPS[op], (cast(t, wanted),), {"dim": axis, "keepdim": keepdims, "dtype": wanted}), wanted))
+        wanted, dims = accumulated(t, dtype), axes_of(axis, t.ndim, name)
+        return Array(cast(run(OPS[op], (cast(t, wanted),), {"dim": dims, "keepdim": keepdims, "dtype": wanted}), wanted))
 
     made = summing if accumulate else function
     made.__name__ = made.__qualname__ = name
@@ -54,7 +54,8 @@ def _spread(op: str) -> Callable[..., Array]:
         t = unwrap(x)
         if t.dtype.kind != "f":
             raise TypeError(f"{op} takes real floats but was given {t.spec}")
-        return Array(run(OPS[op], (t,), {"dim": axis, "correction": correction, "keepdim": keepdims}))
+        dims = axes_of(axis, t.ndim, op)
+        return Array(run(OPS[op], (t,), {"dim": dims, "correction": correction, "keepdim": keepdims}))
 
     function.__name__ = function.__qualname__ = op
     function.__doc__ = OPS[op].doc
@@ -97,12 +98,14 @@ cumulative_prod = _cumulative("cumulative_prod", "cumprod", 1)
 def count_nonzero(x: Array, /, *, axis: Any = None, keepdims: builtins.bool = False) -> Array:
     """How many elements are not zero."""
     t = unwrap(x)
-    return Array(run(OPS["sum"], (t != 0,), {"dim": axis, "keepdim": keepdims}))
+    return Array(run(OPS["sum"], (t != 0,), {"dim": axes_of(axis, t.ndim, "count_nonzero"), "keepdim": keepdims}))
 
 
 def diff(x: Array, /, *, axis: int = -1, n: int = 1, prepend: Array | None = None, append: Array | None = None) -> Array:
     """Differences of neighbours along an axis, n times."""
     t = unwrap(x)
+    if n < 0:
+        raise ValueError(f"diff takes differences 0 times or more but n={n} was given")
     parts = [unwrap(p) for p in (prepend, x, append) if p is not None]
     if len(parts) > 1:
         t = OPS["cat"]([cast(p, t.dtype) for p in parts], dim=axis)

@@ -9,7 +9,7 @@ import numpy as np
 from .. import create
 from ..op import OPS
 from ..tensor import run
-from .array import Array, together, unwrap
+from .array import Array, axes_of, together, unwrap
 
 
 def _arg(name: str) -> Callable[..., Array]:
@@ -48,6 +48,8 @@ def searchsorted(x1: Array, x2: Any, /, *, side: str = "left", sorter: Array | N
     if side not in ("left", "right"):
         raise ValueError(f"searchsorted's side is 'left' or 'right' but {side!r} was given")
     a, b = together(x1, x2)
+    if a.ndim != 1 or a.dtype.kind not in "iuf":
+        raise TypeError(f"searchsorted takes a vector of real numbers in order but was given {a.spec}")
     if sorter is not None:
         a = a.index_select(0, unwrap(sorter).long())
     return Array(OPS["searchsorted"](a, b, right=side == "right"))
@@ -55,12 +57,16 @@ def searchsorted(x1: Array, x2: Any, /, *, side: str = "left", sorter: Array | N
 
 def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
     """Sorted along an axis."""
-    return Array(unwrap(x).sort(dim=axis, descending=descending, stable=stable)[0])
+    t = unwrap(x)
+    (at,) = axes_of(axis, t.ndim, "sort")
+    return Array(t.sort(dim=at, descending=descending, stable=stable)[0])
 
 
 def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
     """The indices that sort along an axis."""
-    return Array(unwrap(x).sort(dim=axis, descending=descending, stable=stable)[1])
+    t = unwrap(x)
+    (at,) = axes_of(axis, t.ndim, "argsort")
+    return Array(t.sort(dim=at, descending=descending, stable=stable)[1])
 
 
 def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Array:
