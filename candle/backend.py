@@ -22,7 +22,7 @@ class Device(NamedTuple):
     """Where a tensor lives: a backend's name and, where it has several devices, which."""
 
     type: str
-    index: int | None = None
+    index: int | None = None  # type: ignore[assignment]  # a field, over tuple's method
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
@@ -75,7 +75,7 @@ class Backend:
         return found if when is None or when(out, *specs, **attrs) else None
 
     def writer(self, op: Op, x: Any) -> Kernel | None:
-        """A kernel for ``op`` that writes over the storage of the tensor ``x``, its first operand; None if anything else holds that.
+        """A kernel for ``op`` that writes over the storage of its first operand, the tensor ``x``; None if others hold it.
 
         Asked only where x is about to be given the result.  Storage that was exported is held by who has it.
         """
@@ -217,6 +217,7 @@ class _Box:
     """Something with a value, as tensors are."""
 
     __slots__ = ("value",)
+    value: Any
 
 
 def _holders(x: Any) -> int:

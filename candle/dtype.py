@@ -264,7 +264,7 @@ def finfo(dtype: Any) -> Any:
     found = as_dtype(dtype)
     if found.kind not in "fcs":
         raise DTypeError(f"finfo takes a floating dtype but was given {found}; use iinfo")
-    return ml_dtypes.finfo(real_of(found).numpy)
+    return ml_dtypes.finfo(real_of(found).numpy)  # type: ignore[no-untyped-call]
 
 
 def iinfo(dtype: Any) -> Any:
@@ -272,4 +272,4 @@ def iinfo(dtype: Any) -> Any:
     found = as_dtype(dtype)
     if found.kind not in "iu" and "int" not in found.name:
         raise DTypeError(f"iinfo takes an integer dtype but was given {found}; use finfo")
-    return ml_dtypes.iinfo(found.numpy)
+    return ml_dtypes.iinfo(found.numpy)  # type: ignore[no-untyped-call]

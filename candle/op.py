@@ -288,6 +288,11 @@ class Op:
     def doc(self) -> str:
         return inspect.getdoc(self.fn) or ""
 
+    @property
+    def body(self) -> Callable[..., Any]:
+        """Its form in other ops: of a composite its declaration, of a primitive its expansion."""
+        return self.fn if self.composite or self.expand is None else self.expand
+
     @cached_property
     def operands(self) -> tuple[str, ...]:
         """The operands' names."""

@@ -287,10 +287,10 @@ def run(op: Op, operands: Sequence[Any], attrs: dict[str, Any], backend: Any = N
             x if to is None else run(OPS["cast"], (x,), {"dtype": to}) if isinstance(x, Tensor) else _scalar(x, to, backend)
             for x, to in zip(operands, plan.casts)
         ]
-    tracked = plan.tracks and _mode.grad and any([x is not None and x.node is not None for x in operands])
+    tracked = plan.tracks and _mode.grad and any([x is not None and x.node is not None for x in operands])  # noqa: C419
     kernel = plan.kernel
     if kernel is None or (tracked and kernel is not None and plan.op.composite and trace is not None and trace.expands(plan)):
-        body = op.fn if op.composite else op.expand
+        body = op.body
         if not operands and trace is None:
             from .device import placed
 
@@ -358,7 +358,8 @@ def _strangers(op: Op, operands: Sequence[Any]) -> Exception:
     names = [x.backend.name for x in operands if isinstance(x, Tensor)]
     if "trace" in names:
         return CaptureError(
-            f"{op.name} was given a tensor of a capture that has ended; return it from the captured function instead of storing it"
+            f"{op.name} was given a tensor of a capture that has ended; "
+            "return it from the captured function instead of storing it"
         )
     return DeviceError(
         f"{op.name} was given tensors on {' and '.join(dict.fromkeys(names))}; move them to one device with .to(device)"
@@ -432,6 +433,10 @@ def _reflected(op: Op) -> Callable[[Any, Any], Any]:
     return lambda self, other: run(op, (other, self), {})
 
 
+def _reflected_product(product: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda self, other: product(self.new_tensor(other), self)
+
+
 def _method(op: Op) -> Callable[..., Any]:
     if len(op.operands) == 1 and not op.attrs and not op.multiple and not op.variadic and not op.composite:
         method: Callable[..., Any] = _unary(op)
@@ -491,6 +496,8 @@ class Tensor(TensorMethods):
 
     __slots__ = ("__weakref__", "_grad", "_origin", "backend", "node", "spec", "value")
     __array_priority__ = 1000
+
+    _origin: str  # the index it came out of, if it did
 
     def __init__(self, value: Any, spec: Spec, backend: Any, node: Any = None) -> None:
         self.value = value  # the backend's own
@@ -1001,7 +1008,7 @@ def attach_operators() -> None:
         if name == "matmul":  # takes vectors too, which the op does not
             product = getattr(Tensor, short)
             Tensor.__matmul__ = _matrices(OPS[short], product)
-            Tensor.__rmatmul__ = lambda self, other, _product=product: _product(self.new_tensor(other), self)
+            Tensor.__rmatmul__ = _reflected_product(product)
         elif short in OPS:
             setattr(Tensor, f"__{name}__", _method(OPS[short]))
             setattr(Tensor, f"__r{name}__", _reflected(OPS[short]))

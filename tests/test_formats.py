@@ -147,7 +147,7 @@ HOSTILE = {
     "huge sizes": (lambda t: file(t, {"a": entry(shape=(1 << 40, 1 << 40))}, b"1234"), "more elements than a file can hold"),
     "huge sizes, one zero": (lambda t: file(t, {"a": entry(shape=(1 << 60, 1 << 60, 0), offsets=(0, 0))}), "more elements"),
     "many dimensions": (lambda t: file(t, {"a": entry(shape=(1,) * 65)}, b"1234"), "at most 64 integers"),
-    "offsets beyond the file": (lambda t: file(t, {"a": entry(offsets=(0, 8), shape=(2,))}, b"1234"), "0 to 8 but the file has 4"),
+    "offsets beyond": (lambda t: file(t, {"a": entry(offsets=(0, 8), shape=(2,))}, b"1234"), "0 to 8 but the file has 4"),
     "offsets reversed": (lambda t: file(t, {"a": entry(offsets=(4, 0))}, b"1234"), "lies at 4 to 0"),
     "offsets negative": (lambda t: file(t, {"a": entry(offsets=(-4, 0))}, b"1234"), "two integers, at least 0"),
     "three offsets": (lambda t: file(t, {"a": entry(offsets=(0, 2, 4))}, b"1234"), "two integers"),

@@ -31,6 +31,11 @@ def embedding(x: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tens
     return OPS["embedding"](weight, x)
 
 
+def unfold(x: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
+    """The windows of ``x[n, c, h, w]`` as columns: ``[n, c * kernel, positions]``."""
+    return OPS["unfold2d"](x, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride)
+
+
 def _in_place(name: str) -> Any:
     """An activation under PyTorch's signature with ``inplace``."""
 
@@ -43,18 +48,6 @@ def _in_place(name: str) -> Any:
     return fn
 
 
-for _name in (
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "elu",
-    "celu",
-    "selu",
-    "silu",
-    "mish",
-    "hardtanh",
-    "hardsigmoid",
-    "hardswish",
-    "threshold",
-):
+for _name in ("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "silu", "mish", "hardtanh", "hardsigmoid", "hardswish",
+              "threshold"):  # fmt: skip
     globals()[_name] = _in_place(_name)

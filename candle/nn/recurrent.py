@@ -140,7 +140,8 @@ class _Recurrent(Module):
         given = [s.unsqueeze(1) if flat else s for s in given]
         if len(given) != count or any(s.shape != shape for s in given):
             raise ShapeError(
-                f"{type(self).__name__}'s state is [layers, b, hidden] = {shape} but was given {', '.join(str(s.spec) for s in given)}"
+                f"{type(self).__name__}'s state is [layers, b, hidden] = {shape} "
+                f"but was given {', '.join(str(s.spec) for s in given)}"
             )
         return given
 

@@ -296,7 +296,7 @@ class Draw:
     ) -> np.ndarray[Any, Any]:
         """Indices below n: spread, repeated, all the last one, sorted, or (where admitted) counted from the end."""
         shape = tuple(shape)
-        if n <= 0 and math.prod(shape):
+        if n <= 0 and 0 not in shape:
             raise Unsuitable("there is nothing to index")
         if dtype is None:
             types = [t for t in self.op.types.get("I", ()) if t.kind in "iu"] or [dt.int64]
