@@ -45,6 +45,7 @@ class Backend:
     kernels: Mapping[str, Kernel] = {}
     dtypes: Sequence[DType] = dt.EVERY  # those it stores
     api_version: tuple[int, int] = (1, 0)
+    subnormals: bool = True  # it computes with subnormal numbers; else they count as zeros
 
     @property
     def device(self) -> Device:

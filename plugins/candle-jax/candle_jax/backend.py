@@ -28,6 +28,7 @@ from .kernels import Kernel, kernels
 _NOT_STORED = ("float6_e2m3fn", "float6_e3m2fn")  # XLA has no such types
 _INLINE = 1024  # elements of a constant that is compiled in; larger ones are passed at every call
 _IDENTITIES = ("alias", "no_gradient")
+_PACKED = ("int2", "uint2", "int4", "uint4", "float4_e2m1fn")  # several elements in a byte
 
 
 def x64() -> Any:
@@ -37,6 +38,8 @@ def x64() -> Any:
 
 class Jax(Backend):
     """One of JAX's devices, ``jax.devices()[index]``: which platform that is, JAX decides by its own settings."""
+
+    subnormals = False  # XLA's threads on the CPU have them flushed, and so do many accelerators
 
     def __init__(self, index: int = 0) -> None:
         devices = jax.devices()
@@ -111,7 +114,14 @@ class Jax(Backend):
         with x64(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
             jitted = jax.jit(fn, out_shardings=self.sharding, donate_argnums=tuple(donated))
-            return jitted.lower(*self._avals(specs)).compile()
+            if not any(s is not None and s.dtype.name in _PACKED for s in specs):
+                return jitted.lower(*self._avals(specs)).compile()
+
+        def call(*xs: Any) -> Any:  # a program compiled ahead refuses the layout that packed arrays say they have
+            with x64():
+                return jitted(*xs)
+
+        return call
 
     def kernel(self, op: Op, out: Any, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Callable[..., Any] | None:
         found = super().kernel(op, out, specs, attrs)
