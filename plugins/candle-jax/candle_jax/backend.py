@@ -7,12 +7,13 @@ import warnings
 from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
-from candle import Backend, Spec
+from candle import Backend, Spec, Tensor, no_grad
 from candle import dtype as dt
 from candle.backend import Device, sole
-from candle.errors import BackendError, DeviceError
-from candle.graph import Graph, Input
+from candle.errors import BackendError, CaptureError, DeviceError
+from candle.graph import Graph, Input, capture
 from candle.op import Op
+from candle.tensor import untraced
 
 try:
     import jax
@@ -23,12 +24,12 @@ except ModuleNotFoundError as e:
         "or for NVIDIA GPUs: pip install 'jax[cuda13]'"
     ) from e
 
-from .kernels import Kernel, kernels
+from .kernels import kernels
+from .kernels.table import PACKED
 
 _NOT_STORED = ("float6_e2m3fn", "float6_e3m2fn")  # XLA has no such types
 _INLINE = 1024  # elements of a constant that is compiled in; larger ones are passed at every call
 _IDENTITIES = ("alias", "no_gradient")
-_PACKED = ("int2", "uint2", "int4", "uint4", "float4_e2m1fn")  # several elements in a byte
 
 
 def x64() -> Any:
@@ -114,7 +115,7 @@ class Jax(Backend):
         with x64(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
             jitted = jax.jit(fn, out_shardings=self.sharding, donate_argnums=tuple(donated))
-            if not any(s is not None and s.dtype.name in _PACKED for s in specs):
+            if not any(s is not None and s.dtype.name in PACKED for s in specs):
                 return jitted.lower(*self._avals(specs)).compile()
 
         def call(*xs: Any) -> Any:  # a program compiled ahead refuses the layout that packed arrays say they have
@@ -126,7 +127,7 @@ class Jax(Backend):
     def kernel(self, op: Op, out: Any, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Callable[..., Any] | None:
         found = super().kernel(op, out, specs, attrs)
         if found is None:
-            return None
+            return None if op.dynamic or not op.composite else self._fused(op, specs, attrs)
         if op.name in _IDENTITIES:
             return lambda _out, x, **_attrs: x
         run: Callable[..., Any] | None = None
@@ -138,6 +139,39 @@ class Jax(Backend):
             return run(*xs)
 
         return self._checked(found, call)
+
+    def _fused(self, op: Op, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Callable[..., Any]:
+        """What an op is made of as one program, for single calls; in graphs it is expanded, and fused with its neighbours."""
+        run: Callable[..., Any] | None = None
+
+        def body(*xs: Any) -> Any:
+            return op.fn(*xs, **attrs)
+
+        def apart(*xs: Any) -> Any:
+            """One by one, where the body looks at values."""
+            with no_grad():
+                made = body(*[None if x is None else Tensor(x, s, self) for x, s in zip(xs, specs)])
+            return tuple([m.value for m in made]) if op.multiple else made.value
+
+        def call(_out: Any, *xs: Any, **_attrs: Any) -> Any:
+            nonlocal run
+            if run is None:
+                try:
+                    with untraced(), no_grad():
+                        graph = capture(body, *specs, target=self)
+                    flat = self.compile(graph) if not graph.states else None
+                except CaptureError:
+                    flat = None
+                given = [at for at, s in enumerate(specs) if s is not None]
+                if flat is None:
+                    run = apart
+                else:
+                    single = not op.multiple
+                    run = lambda *ys: flat(*[ys[at] for at in given])[0] if single else flat(*[ys[at] for at in given])
+            return run(*xs)
+
+        call.eager = True  # type: ignore[attr-defined]
+        return call
 
     def _checked(self, found: Any, call: Callable[..., Any]) -> Callable[..., Any]:
         """The same with the checks that look at values; only on the host, where that waits for no transfer."""
@@ -228,6 +262,3 @@ def _aligned(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     copy[...] = array
     copy.flags.writeable = False
     return copy
-
-
-_ = Kernel

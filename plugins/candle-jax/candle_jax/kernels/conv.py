@@ -15,7 +15,15 @@ Pairs = Sequence[tuple[int, int]]
 
 
 def _convolved(
-    out: Any, x: Array, w: Array, stride: Any, padding: Pairs, dilation: Any, groups: int = 1, spread: Any = None, batches: int = 1
+    out: Any,
+    x: Array,
+    w: Array,
+    stride: Any,
+    padding: Pairs,
+    dilation: Any,
+    groups: int = 1,
+    spread: Any = None,
+    batches: int = 1,
 ) -> Array:
     """XLA's convolution; half precision is summed in single.  Of nothing, zeros."""
     if not x.size or not w.size:

@@ -45,9 +45,7 @@ def _last(x: Array, normalized_shape: Any) -> tuple[int, ...]:
 
 
 @kernel()
-def layer_norm(
-    out: Any, x: Array, weight: Array | None, bias: Array | None, *, normalized_shape: Any, eps: float
-) -> Array:
+def layer_norm(out: Any, x: Array, weight: Array | None, bias: Array | None, *, normalized_shape: Any, eps: float) -> Array:
     dims = _last(x, normalized_shape)
     centred = x - average(x, dims)
     y = centred / jnp.sqrt(average(centred * centred, dims) + eps)

@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from candle import OPS
 from candle.dtype import HALVES
 from candle.op import Op, Spec
@@ -15,6 +16,8 @@ Function = Callable[..., Any]  # (out, *operands, **attrs) -> an array, or a tup
 
 PRECISE = jax.lax.Precision.HIGHEST  # no TF32 or bfloat16 in place of float32 where an accelerator would take them
 _HALVES = tuple(d.numpy for d in HALVES)
+# XLA stores several of these in a byte, and on the CPU aborts the process where it joins or pads them
+PACKED = {"int2": np.int8, "int4": np.int8, "uint2": np.uint8, "uint4": np.uint8, "float4_e2m1fn": np.float32}
 
 
 class Kernel:
@@ -29,6 +32,7 @@ class Kernel:
         self.wide = op.wide and not native
 
     def __call__(self, out: Any, *xs: Any, **attrs: Any) -> Any:
+        xs = tuple([x.astype(PACKED[x.dtype.name]) if x is not None and x.dtype.name in PACKED else x for x in xs])
         if self.wide:
             xs = tuple([x.astype(jnp.float32) if x is not None and x.dtype in _HALVES else x for x in xs])
         y = self.fn(out, *xs, **attrs)
