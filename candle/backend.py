@@ -37,8 +37,7 @@ class Backend:
     A kernel is ``kernel(out, *operands, **attrs) -> data``: ``out`` is the Spec of the result (a tuple of them for an
     op with several results, whose kernel returns a tuple), the operands are this backend's data, promoted and checked,
     None where an optional one was left out; the attributes are complete and in canonical form (dimensions counted from
-    the front).  A function ``kernel.when(out, *specs, **attrs) -> bool`` may restrict it.  A kernel that
-    ``kernel`` returns with ``eager = True`` is for single calls: in captured functions the op is expanded.
+    the front).  A function ``kernel.when(out, *specs, **attrs) -> bool`` may restrict it.
     """
 
     name: str = ""

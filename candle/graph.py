@@ -545,10 +545,8 @@ class Trace(Backend):
                 f"{op.name} gives a result whose shape depends on values, so it cannot be part of a captured function; "
                 "call it outside, or use an op with a fixed shape (where, topk, masked_fill)"
             )
-        if not self.portable:
-            found = self.target.kernel(op, out, specs, attrs)
-            if found is None or getattr(found, "eager", False):
-                return None
+        if not self.portable and self.target.kernel(op, out, specs, attrs) is None:
+            return None
         outs = out if op.multiple else (out,)
 
         def record(_out: Any, *inputs: int | None, **attrs: Any) -> Any:

@@ -7,13 +7,14 @@ import warnings
 from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
-from candle import Backend, Spec, Tensor, no_grad
+
+from candle import Backend, Spec, no_grad
 from candle import dtype as dt
 from candle.backend import Device, sole
 from candle.errors import BackendError, CaptureError, DeviceError
 from candle.graph import Graph, Input, capture
 from candle.op import Op
-from candle.tensor import untraced
+from candle.tensor import current_trace
 
 try:
     import jax
@@ -127,7 +128,8 @@ class Jax(Backend):
     def kernel(self, op: Op, out: Any, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Callable[..., Any] | None:
         found = super().kernel(op, out, specs, attrs)
         if found is None:
-            return None if op.dynamic or not op.composite else self._fused(op, specs, attrs)
+            # in a captured function it is expanded, and fused with its neighbours
+            return None if not op.composite or current_trace() is not None else self._fused(op, out, specs, attrs)
         if op.name in _IDENTITIES:
             return lambda _out, x, **_attrs: x
         run: Callable[..., Any] | None = None
@@ -140,37 +142,32 @@ class Jax(Backend):
 
         return self._checked(found, call)
 
-    def _fused(self, op: Op, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Callable[..., Any]:
-        """What an op is made of as one program, for single calls; in graphs it is expanded, and fused with its neighbours."""
-        run: Callable[..., Any] | None = None
+    def _fused(self, op: Op, out: Any, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Callable[..., Any] | None:
+        """What an op is made of as one program; None where that cannot be captured."""
+        given = [at for at, s in enumerate(specs) if s is not None]
 
         def body(*xs: Any) -> Any:
-            return op.fn(*xs, **attrs)
+            operands: list[Any] = [None] * len(specs)
+            for at, x in zip(given, xs):
+                operands[at] = x
+            return op.fn(*operands, **attrs)
 
-        def apart(*xs: Any) -> Any:
-            """One by one, where the body looks at values."""
+        try:
             with no_grad():
-                made = body(*[None if x is None else Tensor(x, s, self) for x, s in zip(xs, specs)])
-            return tuple([m.value for m in made]) if op.multiple else made.value
+                graph = capture(body, *[specs[at] for at in given], target=self)
+        except CaptureError:
+            return None
+        if graph.states or tuple([o.spec for o in graph.outputs]) != (out if op.multiple else (out,)):
+            return None
+        run: Callable[..., Any] | None = None
 
         def call(_out: Any, *xs: Any, **_attrs: Any) -> Any:
             nonlocal run
             if run is None:
-                try:
-                    with untraced(), no_grad():
-                        graph = capture(body, *specs, target=self)
-                    flat = self.compile(graph) if not graph.states else None
-                except CaptureError:
-                    flat = None
-                given = [at for at, s in enumerate(specs) if s is not None]
-                if flat is None:
-                    run = apart
-                else:
-                    single = not op.multiple
-                    run = lambda *ys: flat(*[ys[at] for at in given])[0] if single else flat(*[ys[at] for at in given])
-            return run(*xs)
+                run = self.compile(graph)
+            y = run(*[xs[at] for at in given])
+            return y if op.multiple else y[0]
 
-        call.eager = True  # type: ignore[attr-defined]
         return call
 
     def _checked(self, found: Any, call: Callable[..., Any]) -> Callable[..., Any]:

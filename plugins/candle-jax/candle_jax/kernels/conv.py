@@ -7,6 +7,7 @@ from typing import Any, Sequence
 
 import jax
 import jax.numpy as jnp
+
 from candle.dtype import HALVES
 
 from .table import PRECISE, Array, kernel

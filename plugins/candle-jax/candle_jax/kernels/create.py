@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+
 from candle import OPS
 from candle.ops.random import blocks
 

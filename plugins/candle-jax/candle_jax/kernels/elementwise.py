@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+
 from candle import OPS
 
 from .table import Array, add, complex_, floating, kernel
@@ -145,7 +146,11 @@ def floor_divide(out: Any, a: Array, b: Array) -> Array:
 
 @kernel()
 def trunc_divide(out: Any, a: Array, b: Array) -> Array:
-    return jnp.trunc(a / b) if floating(a) else jnp.where(b == 0, 0, jax.lax.div(*jnp.broadcast_arrays(a, _by_nonzero(b))))
+    a, b = jnp.broadcast_arrays(a, b)
+    if floating(a):
+        # XLA multiplies by the reciprocal of what is broadcast, and that may be just below an integer
+        return jnp.trunc(jnp.divide(*jax.lax.optimization_barrier((a, b))))
+    return jnp.where(b == 0, 0, jax.lax.div(a, _by_nonzero(b)))
 
 
 @kernel()

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from candle import OPS
+
 from candle.errors import LinAlgError
 from candle.ops.linalg import _PADE, _THETA
 
-from .table import PRECISE, Array, Function, add, kernel
+from .table import PRECISE, Array, Function, kernel
 
 
 @kernel()
@@ -154,6 +154,3 @@ def linalg_matrix_exp(out: Any, x: Array) -> Array:
     y = jnp.linalg.solve(v - u, v + u)
     square = lambda i, y: jnp.where((times > i)[..., None, None], y @ y, y)
     return jax.lax.fori_loop(0, jnp.max(times).astype(jnp.int32), square, y)
-
-
-_ = add, OPS

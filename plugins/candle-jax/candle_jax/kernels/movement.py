@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from candle.ops.movement import _begin
 
 from .table import Array, kernel

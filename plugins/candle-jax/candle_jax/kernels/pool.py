@@ -8,6 +8,7 @@ from typing import Any, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from candle.ops.pool import _divisors
 
 from .conv import windows
@@ -30,7 +31,7 @@ def _reduced(x: Array, out: Any, start: Any, best: Any, a: Mapping[str, Any]) ->
 
 
 def _lowest(x: Array) -> Any:
-    return jnp.asarray(-jnp.inf if floating(x) else jnp.iinfo(x.dtype).min, x.dtype)
+    return jnp.asarray(-jnp.inf if floating(x) else np.iinfo(x.dtype).min, x.dtype)
 
 
 @kernel()

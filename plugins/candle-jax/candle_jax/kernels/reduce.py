@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .table import Array, add, floating, kernel, summed_in
+from .table import Array, Function, add, kernel, summed_in
 
 
 @kernel("sum")
@@ -35,12 +35,16 @@ def mean(out: Any, x: Array, *, dim: Any, keepdim: bool, dtype: Any) -> Array:
     return average(x.astype(summed_in(out)), dim, keepdim)
 
 
-for _name, _function in {"amax": jnp.max, "amin": jnp.min}.items():
-    add(_name, lambda out, x, *, dim, keepdim, _f=_function: _f(x, dim, keepdims=keepdim))
-for _name, _function in {"argmax": jnp.argmax, "argmin": jnp.argmin}.items():
-    add(_name, lambda out, x, *, dim, keepdim, _f=_function: _f(x, dim, keepdims=keepdim))
-for _name, _function in {"any": jnp.any, "all": jnp.all}.items():
-    add(_name, lambda out, x, *, dim, keepdim, _f=_function: _f(x != 0, dim, keepdims=keepdim))
+def _along(function: Any, test: bool = False) -> Function:
+    return lambda out, x, *, dim, keepdim: function(x != 0 if test else x, dim, keepdims=keepdim)
+
+
+add("amax", _along(jnp.max))
+add("amin", _along(jnp.min))
+add("argmax", _along(jnp.argmax))
+add("argmin", _along(jnp.argmin))
+add("any", _along(jnp.any, test=True))
+add("all", _along(jnp.all, test=True))
 
 
 @kernel()
@@ -133,6 +137,3 @@ def searchsorted(out: Any, table: Array, x: Array, *, right: bool, out_int32: bo
         beyond = (low < high) & ~(found > x if right else found >= x)
         low, high = jnp.where(beyond, middle + 1, low), jnp.where(beyond, high, middle)
     return low
-
-
-_ = floating

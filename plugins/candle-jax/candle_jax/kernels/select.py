@@ -6,10 +6,11 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+
 from candle.op import broadcast_shapes
 from candle.ops.select import checked
 
-from .table import Array, Function, add, complex_, floating, kernel
+from .table import Array, Function, complex_, floating, kernel
 
 
 def _along(name: str, negative: bool = False) -> Function:
@@ -79,7 +80,7 @@ def _neutral(dtype: Any, reduce: str) -> Any:
         return jnp.asarray(int(reduce == "prod"), dtype)
     if jnp.issubdtype(dtype, jnp.floating):
         return jnp.asarray(-jnp.inf if reduce == "amax" else jnp.inf, dtype)
-    limits = jnp.iinfo(dtype)
+    limits = np.iinfo(dtype)
     return jnp.asarray(limits.min if reduce == "amax" else limits.max, dtype)
 
 
@@ -169,6 +170,3 @@ def index_put(out: Any, x: Array, values: Array, *ids: Array, dims: Any, accumul
     if x.dtype in (jnp.float16, jnp.bfloat16):
         return x.astype(jnp.float32).at[_key(x, ids, dims)].add(values.astype(jnp.float32))
     return _added(at, values)
-
-
-_ = add

@@ -7,6 +7,7 @@ from typing import Any, Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from candle import OPS
 from candle.dtype import HALVES
 from candle.op import Op, Spec
