@@ -36,7 +36,11 @@ def _lowest(x: Array) -> Any:
 
 @kernel()
 def max_pool(out: Any, x: Array, **a: Any) -> Array:
-    return _reduced(x, out, _lowest(x), jax.lax.max, a)
+    top = _reduced(x, out, _lowest(x), jax.lax.max, a)
+    if not floating(x) or not out.size:
+        return top
+    nan = _reduced((x != x).astype(jnp.int8), out, jnp.zeros((), jnp.int8), jax.lax.max, a)  # which a vectorised maximum may lose
+    return jnp.where(nan != 0, jnp.nan, top)
 
 
 @kernel()
@@ -78,4 +82,4 @@ def max_pool_with_indices(out: Any, x: Array, **a: Any) -> tuple[Array, Array]:
     first = jnp.argmax(valid & (seen == top), 2)
     chosen = jnp.where(jnp.any(nan, 2), last, first)[:, :, None]
     where = jnp.take_along_axis(jnp.broadcast_to(jnp.asarray(at, jnp.int64), seen.shape), chosen, 2)
-    return top[:, :, 0], where[:, :, 0]
+    return jnp.take_along_axis(seen, chosen, 2)[:, :, 0], where[:, :, 0]

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .table import Array, Function, add, kernel, summed_in
+from .table import Array, Function, add, floating, kernel, summed_in
 
 
 @kernel("sum")
@@ -39,8 +39,18 @@ def _along(function: Any, test: bool = False) -> Function:
     return lambda out, x, *, dim, keepdim: function(x != 0 if test else x, dim, keepdims=keepdim)
 
 
-add("amax", _along(jnp.max))
-add("amin", _along(jnp.min))
+def _extreme(function: Any) -> Function:
+    """XLA's vectorised reductions lose NaN on the CPU, so it is looked for."""
+
+    def reduced(out: Any, x: Array, *, dim: Any, keepdim: bool) -> Array:
+        y = function(x, dim, keepdims=keepdim)
+        return jnp.where(jnp.any(x != x, dim, keepdims=keepdim), jnp.nan, y) if floating(x) else y
+
+    return reduced
+
+
+add("amax", _extreme(jnp.max))
+add("amin", _extreme(jnp.min))
 add("argmax", _along(jnp.argmax))
 add("argmin", _along(jnp.argmin))
 add("any", _along(jnp.any, test=True))
