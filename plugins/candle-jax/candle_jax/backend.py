@@ -30,6 +30,7 @@ from .kernels.table import PACKED
 
 _NOT_STORED = ("float6_e2m3fn", "float6_e3m2fn")  # XLA has no such types
 _INLINE = 1024  # elements of a constant that is compiled in; larger ones are passed at every call
+_WRITERS = 4096  # programs that write in place are kept
 _IDENTITIES = ("alias", "no_gradient")
 
 
@@ -196,6 +197,8 @@ class Jax(Backend):
             key = op, out, specs, tuple(attrs.items())
             run = self._writers.get(key)
             if run is None:
+                if len(self._writers) >= _WRITERS:
+                    self._writers.clear()
                 run = self._writers[key] = self.compiled(lambda *ys: found(out, *ys, **attrs), specs, (0,))
             return run(*xs)
 

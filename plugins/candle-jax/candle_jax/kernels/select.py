@@ -40,12 +40,17 @@ def _open(ids: Array, dim: int) -> tuple[Array, ...]:
     return tuple([ids.astype(jnp.int64) if i == dim else g for i, g in enumerate(grid)])
 
 
+def _read(x: Array, key: Any) -> Array:
+    """Elements at positions; where no check comes first, NaN (the least integer) for those outside."""
+    return x.at[key].get(mode="fill")
+
+
 @kernel(before=_along("gather"))
 def gather(out: Any, x: Array, index: Array, *, dim: int) -> Array:
     if not index.size:
         return jnp.zeros(out.shape, x.dtype)
     x = jnp.atleast_1d(x)
-    return x[_open(jnp.atleast_1d(index), dim)].reshape(index.shape)
+    return _read(x, _open(jnp.atleast_1d(index), dim)).reshape(index.shape)
 
 
 def _place(x: Array, index: Array, src: Array, dim: int) -> tuple[Array, Any, Array]:
@@ -145,7 +150,7 @@ def embedding(out: Any, weight: Array, ids: Array) -> Array:
 
 @kernel(before=lambda out, x, ids: checked("take", np.asarray(ids), x.size, negative=True))
 def take(out: Any, x: Array, index: Array) -> Array:
-    return x.reshape(-1)[index.astype(jnp.int64)] if index.size else jnp.zeros(out.shape, x.dtype)
+    return _read(x.reshape(-1), index.astype(jnp.int64)) if index.size else jnp.zeros(out.shape, x.dtype)
 
 
 def _key(x: Array, ids: Any, dims: Any) -> tuple[Any, ...]:
@@ -157,7 +162,7 @@ def _key(x: Array, ids: Any, dims: Any) -> tuple[Any, ...]:
 
 @kernel(before=_several("index", 0))
 def index(out: Any, x: Array, *ids: Array, dims: Any) -> Array:
-    return x[_key(x, ids, dims)] if out.size else jnp.zeros(out.shape, x.dtype)
+    return _read(x, _key(x, ids, dims)) if out.size else jnp.zeros(out.shape, x.dtype)
 
 
 @kernel(before=_several("index_put", 1))
