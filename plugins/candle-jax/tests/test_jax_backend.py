@@ -255,6 +255,31 @@ def test_eager_writes_in_place_spare_what_is_held():
     assert x.value.unsafe_buffer_pointer() == where and x[:4].tolist() == [1, 2, 3, 0]
 
 
+# -- where XLA or JAX would go wrong ---------------------------------------------------------------
+
+
+def test_extremes_of_many_find_nan():
+    x = np.random.default_rng(0).standard_normal((4, 1024)).astype(np.float32)
+    x[2, 100], x[1, 5] = np.nan, -np.inf
+    for name in ("amax", "amin"):
+        for dim in (0, 1, (0, 1)):
+            np.testing.assert_array_equal(getattr(t(x), name)(dim).numpy(), getattr(candle.tensor(x), name)(dim).numpy())
+    assert np.isnan(nn.functional.max_pool1d(t(x), 64).numpy()).sum() == 1
+
+
+def test_divisors_of_the_least_integer():
+    low = np.iinfo(np.int64).min
+    a, b = np.array([low, low, 0, 12]), np.array([0, 6, low, 18])
+    np.testing.assert_array_equal(t(a).gcd(t(b)).numpy(), np.gcd(a, b))
+    np.testing.assert_array_equal(t(a[3:]).lcm(t(b[3:])).numpy(), [36])
+
+
+def test_four_bits_are_joined_and_padded():
+    x = t([1, 2, 3]).to(dtype="int4")
+    assert candle.cat([x, x]).to(dtype="int8").tolist() == [1, 2, 3, 1, 2, 3]
+    assert nn.functional.pad(x, (1, 2)).to(dtype="int8").tolist() == [0, 1, 2, 3, 0, 0]
+
+
 # -- errors ----------------------------------------------------------------------------------------
 
 

@@ -18,23 +18,12 @@ _NAMES = {
     "conj_physical": "conjugate", "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
     "ge": "greater_equal", "bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift",
 }  # fmt: skip
-_OWN = {
-    "sign", "sigmoid", "reciprocal", "floor", "ceil", "trunc", "round", "floor_divide", "pow", "clamp", "log1p", "atanh",
-    "logaddexp", "logaddexp2",
-}  # fmt: skip
-
-
-def _same(name: str) -> Any:
-    function = getattr(jnp, _NAMES.get(name, name), None)
-    return None if function is None else lambda out, *xs: function(*xs)
-
 
 for _op in OPS.values():
-    # where jax.numpy has a function of the same name and meaning, it is the kernel
-    if _op.group == "elementwise" and not _op.composite and not _op.attrs and _op.name not in _OWN:
-        _found = _same(_op.name)
-        if _found is not None:
-            add(_op.name, _found)
+    # where jax.numpy has a function of that name, it is the kernel, unless one below takes its place
+    _found = getattr(jnp, _NAMES.get(_op.name, _op.name), None)
+    if _op.group == "elementwise" and not _op.composite and not _op.attrs and _found is not None:
+        add(_op.name, lambda out, *xs, _found=_found: _found(*xs))
 
 
 @kernel()
@@ -161,6 +150,28 @@ def remainder(out: Any, a: Array, b: Array) -> Array:
 @kernel()
 def fmod(out: Any, a: Array, b: Array) -> Array:
     return jnp.fmod(a, b) if floating(a) else jnp.where(b == 0, 0, jnp.fmod(a, _by_nonzero(b)))
+
+
+def _magnitudes(a: Array, b: Array) -> tuple[Array, Array]:
+    """Absolute values in the unsigned dtype, which holds that of the least integer too."""
+    wide = jnp.dtype(f"uint{8 * a.dtype.itemsize}")
+    return tuple([jnp.where(x < 0, -x.astype(wide), x.astype(wide)) for x in jnp.broadcast_arrays(a, b)])  # type: ignore[return-value]
+
+
+def _euclid(a: Array, b: Array) -> Array:
+    step = lambda ab: (jnp.where(ab[1] != 0, ab[1], ab[0]), jnp.where(ab[1] != 0, ab[0] % _by_nonzero(ab[1]), 0))
+    return jax.lax.while_loop(lambda ab: jnp.any(ab[1] != 0), step, (a, b))[0]
+
+
+@kernel()
+def gcd(out: Any, a: Array, b: Array) -> Array:
+    return _euclid(*_magnitudes(a, b))
+
+
+@kernel()
+def lcm(out: Any, a: Array, b: Array) -> Array:
+    a, b = _magnitudes(a, b)
+    return a // _by_nonzero(_euclid(a, b)) * b
 
 
 @kernel()
