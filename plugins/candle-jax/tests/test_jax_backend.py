@@ -88,6 +88,23 @@ def test_jaxs_own_settings_stay_as_they_are():
     assert run(code) == "float64 float64 int64 False int32"
 
 
+def test_kernels_of_other_plugins_are_traced_and_compiled_as_its_own():
+    code = """
+        import candle
+        from candle.plugins import hookimpl, register
+
+        class More:
+            @hookimpl
+            def candle_kernels(self, backend):
+                return {"gelu": lambda out, x, approximate: x + 1} if backend == "jax" else {}
+
+        register(More())
+        x = candle.ones(2, device="jax")
+        print(x.gelu().tolist(), candle.compile(lambda x: x.gelu() * 2)(x).tolist())
+    """
+    assert run(code) == "[2.0, 2.0] [4.0, 4.0]"
+
+
 def test_two_devices_are_strangers():
     code = """
         import candle
@@ -218,6 +235,24 @@ def test_state_that_somebody_holds_is_left_alone(how):
         gc.collect()
         np.testing.assert_array_equal(np.asarray(held), np.full(1000, 3 * n - 2))
     assert model.total.tolist() == [9.0] * 1000
+
+
+def test_what_the_backward_pass_needs_of_a_donated_state_is_kept():
+    b = t(np.full(1000, 2.0, np.float32))
+    w = t(np.ones(1000, np.float32)).requires_grad_()
+
+    @candle.compile
+    def forward(x):
+        y = (w * b * x).sum()
+        b.mul_(3)
+        return y
+
+    for n in range(3):
+        y = forward(t(np.ones(1000, np.float32)))
+        forward(t(np.ones(1000, np.float32)))
+        w.grad = None
+        y.backward()
+        assert w.grad.tolist() == [2.0 * 9**n] * 1000
 
 
 def test_imported_storage_is_not_written_over():
