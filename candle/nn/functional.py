@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..create import arange
 from ..op import FUNCTIONS, OPS
-from ..tensor import Tensor
+from ..tensor import Tensor, is_grad_enabled
 
 
 def __getattr__(name: str) -> Any:
@@ -25,10 +24,10 @@ def __dir__() -> list[str]:
 
 def embedding(x: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """The rows of ``weight[n, d]`` at the indices x; the row ``padding_idx`` gets no gradient."""
-    if padding_idx is not None and weight.requires_grad:
-        rows = arange(weight.shape[0], device=weight.backend) == padding_idx % weight.shape[0]
-        weight = OPS["where"](rows.unsqueeze(1), weight.detach(), weight)
-    return OPS["embedding"](weight, x)
+    y = OPS["embedding"](weight, x)
+    if padding_idx is None or not weight.requires_grad or not is_grad_enabled():
+        return y
+    return OPS["where"]((x == padding_idx % weight.shape[0]).unsqueeze(-1), y.detach(), y)
 
 
 def unfold(x: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
