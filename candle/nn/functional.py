@@ -24,7 +24,7 @@ def __dir__() -> list[str]:
 
 def embedding(x: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """The rows of ``weight[n, d]`` at the indices x; the row ``padding_idx`` gets no gradient."""
-    y = OPS["embedding"](weight, x)
+    y = FUNCTIONS["embedding"](weight, x)
     if padding_idx is None or not weight.requires_grad or not is_grad_enabled():
         return y
     return OPS["where"]((x == padding_idx % weight.shape[0]).unsqueeze(-1), y.detach(), y)
