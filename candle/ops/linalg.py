@@ -869,7 +869,7 @@ def matrix_power(A, *, n: int):
             found = A if found is None else found @ A
         n //= 2
         A = A @ A if n else A
-    return _eye(A, A.shape[-1]).expand(A.shape) if found is None else found
+    return where(A.ones_like(dtype="bool"), _eye(A, A.shape[-1]), A) if found is None else found
 
 
 _PADE = (64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0, 10559470521600.0,
