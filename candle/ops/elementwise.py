@@ -751,8 +751,7 @@ def gcd(a, b):
 @binary(INTEGERS)
 def lcm(a, b):
     """The least common multiple, at least 0."""
-    y = np.lcm(a, b)
-    return np.abs(y) if y.dtype.kind == "i" else y  # NumPy's own is negative where the product overflows
+    return np.lcm(a, b)
 
 
 # -- the larger and the smaller --------------------------------------------------------------------
