@@ -17,7 +17,7 @@ QUERY ?= how do I keep bread fresh
 # What the tests need besides: PyTorch first and of one version, so that nothing pulls in another.
 .venv/test.stamp: pyproject.toml $(PLUGINS) | .venv/demo.stamp
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[dev,models,testing]' $(foreach p,$(PLUGINS),-e $(dir $(p)))
+	$(PIP) -e '.[dev,models,testing]' $(foreach p,$(PLUGINS),-e '$(patsubst %/,%,$(dir $(p)))[test]')
 	$(PIP) sentence-transformers transformers
 	touch $@
 

@@ -27,7 +27,7 @@ LAYERS = [
     {"plugins", "hooks", "formats"},
     {"nn"},
     {"optim"},
-    {"models", "text", "generate", "quant", "array_api", "testing", "seeded_bugs"},
+    {"models", "text", "generate", "quant", "array_api", "testing", "seeded_bugs", "train"},
     {"cli", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
