@@ -60,6 +60,7 @@ dtype = _dtype
 # What is imported when it is first used: a submodule, or "module:name".
 _LAZY = {
     "array_api": "array_api",
+    "autograd": "autograd",
     "fft": "fft",
     "formats": "formats",
     "hookimpl": "plugins:hookimpl",

@@ -744,6 +744,32 @@ class Tensor(TensorMethods):
 
         retain(self)
 
+    @property
+    def retains_grad(self) -> bool:
+        """Whether ``retain_grad`` was called on it."""
+        from .grad import retained
+
+        return not self.is_leaf and retained(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> Any:
+        """Call a function with this tensor's gradient when that is known; what it returns, if not None, is the gradient then.
+
+        Gives a handle, whose ``remove()`` takes the hook away.
+        """
+        from .grad import hook as hooked
+
+        if self.node is None:
+            raise GradientError("register_hook takes a tracked tensor; call requires_grad_() first")
+        return hooked(self, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], Any]) -> Any:
+        """Call a function with this leaf after ``backward`` has added to its ``.grad``; gives a handle with ``remove()``."""
+        from .grad import hook as hooked
+
+        if not isinstance(self.node, Leaf):
+            raise GradientError("register_post_accumulate_grad_hook takes a leaf that requires its gradient")
+        return hooked(self, hook, after=True)
+
     def detach(self) -> Tensor:
         """The same value, off the tape."""
         x = self
@@ -766,11 +792,21 @@ class Tensor(TensorMethods):
     def data(self, value: Tensor) -> None:
         self._rebind(value.detach(), keep_node=True)
 
-    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
-        """Add the gradient of this scalar (or of its product with ``gradient``) to ``.grad`` of every leaf behind it."""
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add the gradient of this scalar (or of its product with ``gradient``) to ``.grad`` of every leaf behind it.
+
+        With ``inputs``, a tensor or several, only theirs.
+        """
         from .grad import backward
 
-        backward([self], [gradient], retain_graph=retain_graph or create_graph, create_graph=create_graph)
+        keep = create_graph if retain_graph is None else retain_graph
+        backward([self], [gradient], retain_graph=keep, create_graph=create_graph, inputs=inputs)
 
     # -- other values for the same name -------------------------------------------------------------
 
