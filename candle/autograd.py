@@ -155,7 +155,7 @@ def gradcheck(
         seed = rng.standard_normal(y.shape) + (1j * rng.standard_normal(y.shape) if y.is_complex() else 0)
         told = grad(y, [xs[n] for n in tracked], y.detach().new_tensor(seed), allow_unused=True)
         for n, g in zip(tracked, told):
-            value = values[n]
+            value: Any = values[n]
             mine = np.zeros(value.shape, value.dtype) if g is None else g.detach().numpy()
             found = np.zeros(value.shape, value.dtype)
             for at in np.ndindex(value.shape):

@@ -11,11 +11,13 @@ from .device import resolve
 from .dtype import DType, as_dtype
 from .errors import DTypeError, ShapeError
 from .op import OPS, Spec
+from .op import broadcast_shapes as broadcast
 from .tensor import Tensor, current_trace, run
 
 __all__ = [
-    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like",
-    "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like",
+    "arange", "as_tensor", "asarray", "broadcast_shapes", "empty", "empty_like", "eye", "from_dlpack", "from_numpy",
+    "frombuffer", "full", "full_like", "is_tensor", "linspace", "logspace", "ones", "ones_like", "scalar_tensor",
+    "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -189,6 +191,32 @@ def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requ
     return _fill(_shape((size,) if isinstance(size, int) else (tuple(size),)), fill_value, dtype, device, requires_grad)
 
 
+def is_tensor(x: Any) -> bool:
+    """Whether something is a tensor."""
+    return isinstance(x, Tensor)
+
+
+def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
+    """A vector of the numbers that lie in a buffer (bytes, an array, a mapped file), copied."""
+    kind = as_dtype(dtype)
+    try:
+        array = np.frombuffer(buffer, kind.numpy, count, offset).copy()
+    except ValueError as e:
+        raise ShapeError(
+            f"frombuffer found no {'whole ' if count < 0 else ''}number of {kind} from byte {offset} on: {e}"
+        ) from None
+    return tensor(array, requires_grad=requires_grad)
+
+
+def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
+    """The shape that several shapes broadcast to; raises ShapeError where they do not."""
+    given = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    found = broadcast(*given)
+    if found is None:
+        raise ShapeError(f"the shapes {', '.join(map(str, given))} do not broadcast")
+    return found
+
+
 def scalar_tensor(value: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return tensor(value, dtype, device)
 
@@ -238,11 +266,13 @@ def full_like(x: Tensor, fill_value: Any, dtype: Any = None, device: Any = None,
     )
 
 
-def zeros_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+) -> Tensor:
     return full_like(x, 0, dtype, device, requires_grad)
 
 
-def ones_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
     return full_like(x, 1, dtype, device, requires_grad)
 
 
@@ -264,12 +294,16 @@ for _name in ("zeros", "ones", "empty"):
     setattr(Tensor, f"new_{_name}", _new(_name))
 
 
-def _new_full(self: Tensor, size: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-    return _fill(_shape((size,)), fill_value, as_dtype(dtype or self.dtype), self.backend)
+def _new_full(
+    self: Tensor, size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    return _fill(
+        _shape((size,)), fill_value, as_dtype(dtype or self.dtype), self.backend if device is None else device, requires_grad
+    )
 
 
-def _new_tensor(self: Tensor, data: Any, dtype: Any = None) -> Tensor:
-    return tensor(data, dtype or self.dtype, self.backend)
+def _new_tensor(self: Tensor, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    return tensor(data, dtype or self.dtype, self.backend if device is None else device, requires_grad)
 
 
 _METHODS = {

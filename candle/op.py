@@ -566,19 +566,19 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
 def function(
-    method: bool | Callable[..., Any] = True, name: str | None = None, front: bool = False
+    method: bool | Callable[..., Any] = True, name: str | None = None, front: bool = False, in_place: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Offer a function that is no single op (it returns a list, or looks at values) in ``candle`` and as a Tensor method.
 
     ``method`` may be another function, where the method's arguments differ.  A ``front`` stands before the op of its
-    name, for call forms that an op's signature cannot say.
+    name, for call forms that an op's signature cannot say.  With ``in_place`` there is a method ``name_`` too.
     """
 
     def decorate(fn: Callable[..., Any]) -> Callable[..., Any]:
         key = name or fn.__name__.rstrip("_")
         if (key in OPS) is not front or FUNCTIONS.setdefault(key, fn) is not fn:
             raise ValueError(f"there is no op called {key}" if front else f"there is already an op or a function called {key}")
-        fn.__dict__["method"] = method
+        fn.__dict__["method"], fn.__dict__["in_place"] = method, in_place
         return fn
 
     return decorate

@@ -836,13 +836,13 @@ def clamp(x, min_, max_):
     return y if max_ is None else np.minimum(y, max_)
 
 
-@function()
+@function(in_place=True)
 def clamp_min(x: Any, min: Any) -> Any:
     """Bounded from below."""
     return clamp(x, min, None)
 
 
-@function()
+@function(in_place=True)
 def clamp_max(x: Any, max: Any) -> Any:
     """Bounded from above."""
     return clamp(x, None, max)

@@ -1104,6 +1104,15 @@ def cdist(x1, x2, *, p: float = 2.0, compute_mode: str = None):
     return norm(apart, p=p, dim=-1) if x1.shape[-1] else apart.sum(-1)
 
 
+@function(method=False)
+def pdist(x: Any, p: float = 2.0) -> Any:
+    """The p-norms of the differences of every two rows of x[n, m], in the order of the upper triangle."""
+    if x.ndim != 2:
+        raise ShapeError(f"pdist takes a matrix of rows but was given {x.spec}")
+    rows, columns = (x.new_tensor(i, dtype=int64) for i in np.triu_indices(x.shape[0], 1))
+    return norm(x.index_select(0, rows) - x.index_select(0, columns), p=p, dim=-1)
+
+
 # -- PyTorch's older names -------------------------------------------------------------------------
 
 for _name, _op in {"inverse": inv, "det": det, "pinverse": pinv, "matrix_power": matrix_power, "matrix_exp": matrix_exp,

@@ -42,7 +42,7 @@ def another_name(op: Op, *names: str) -> None:
             return op(*args, **attrs)
 
         call.__name__, call.__doc__ = name, f"Another name of ``{op.name}``: {op.doc}"
-        function(name=name)(call)
+        function(name=name, in_place=True)(call)
 
 
 def axis(dim: Any, ndim: int, what: str) -> int:
@@ -279,7 +279,7 @@ def transpose(x, *, dim0: int, dim1: int):
 another_name(transpose, "swapaxes", "swapdims")
 
 
-@function()
+@function(in_place=True)
 def t(x: Any) -> Any:
     """The transpose of a matrix; a vector or a scalar as it is.  Raises ShapeError for more dimensions."""
     if x.ndim > 2:

@@ -545,6 +545,18 @@ def argwhere(x: Any) -> Any:
     return nonzero(x)
 
 
+@function(method=False)
+def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+    """Places in a flattened tensor as places along each dimension of a shape."""
+    if indices.dtype.kind not in "iu":
+        raise DTypeError(f"unravel_index takes integers but was given {indices.spec}")
+    found = []
+    for n in reversed([int(n) for n in ((shape,) if isinstance(shape, int) else shape)]):
+        found.append(indices % n)
+        indices = indices.floor_divide(n)
+    return tuple(reversed(found))
+
+
 @function()
 def masked_select(x: Any, mask: Any) -> Any:
     """The elements at which a mask holds, in a row; x and the mask broadcast together."""
