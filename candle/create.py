@@ -36,6 +36,8 @@ def _array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
                 array = _defaults(array)
         else:
             array = np.asarray(value)
+            if dtype.kind in "iu" and not hasattr(value, "dtype"):
+                _fits(array, dtype)
             if array.dtype != dtype.numpy:
                 with np.errstate(all="ignore"):
                     array = array.astype(dtype.numpy)
@@ -47,6 +49,16 @@ def _array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
         raise DTypeError(f"a tensor is made of numbers but {value!r:.80} was given, which NumPy makes {array.dtype}")
     as_dtype(array.dtype)
     return array
+
+
+def _fits(array: np.ndarray[Any, Any], dtype: DType) -> None:
+    """Raise DTypeError where Python's numbers are beyond an integer dtype, which would wrap them around."""
+    if not array.size or array.dtype.kind not in "iuf":
+        return
+    limits = dt.iinfo(dtype)
+    for v in (array.min(), array.max()):
+        if not limits.min <= v <= limits.max:
+            raise DTypeError(f"{dtype} holds integers from {limits.min} to {limits.max} but {v} was given; use a wider dtype")
 
 
 def _flat(value: Any) -> Any:
@@ -187,6 +199,8 @@ def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requ
     """One number everywhere; its Python type decides the dtype where none is given."""
     if isinstance(fill_value, Tensor):
         dtype, fill_value = dtype or fill_value.dtype, fill_value.item()
+    if not isinstance(fill_value, (bool, int, float, complex, np.number, np.bool_)):
+        raise DTypeError(f"full takes a number to fill with but was given {type(fill_value).__name__} {fill_value!r:.60}")
     dtype = as_dtype(dtype if dtype is not None else type(fill_value))
     return _fill(_shape((size,) if isinstance(size, int) else (tuple(size),)), fill_value, dtype, device, requires_grad)
 

@@ -380,7 +380,7 @@ def unflatten(x: Any, dim: int, sizes: Any) -> Any:
     return x.reshape((*x.shape[:d], *sizes, *x.shape[d + 1 :]))
 
 
-@function(method=False)
+@function()
 def as_strided(*_: Any, **__: Any) -> Any:
     """Refused: a tensor is a value without strides."""
     raise DTypeError(

@@ -1148,5 +1148,7 @@ def one_hot(x: Any, num_classes: int = -1) -> Any:
         num_classes = int(values.max()) + 1 if num_classes < 0 else num_classes
         if values.size and (values.min() < 0 or values.max() >= num_classes):
             bad = values.min() if values.min() < 0 else values.max()
-            raise DimError(f"one_hot was given the id {bad}; ids are from 0 to {num_classes - 1}")
+            raise DimError(
+                f"one_hot was given the id {bad}; ids are {f'from 0 to {num_classes - 1}' if num_classes else 'at least 0'}"
+            )
     return OPS["one_hot"](x, num_classes=num_classes)
