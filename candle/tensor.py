@@ -646,6 +646,16 @@ class Tensor(TensorMethods):
         arrays = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
         return getattr(ufunc, method)(*arrays, **kwargs)
 
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's other functions, ``np.sum`` and the like: tensors as arrays, and arrays come back."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return value.numpy()
+            return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+
+        return func(*plain(args), **{k: plain(v) for k, v in kwargs.items()})
+
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self.backend.dlpack(self.value, **kwargs)
 
