@@ -67,6 +67,7 @@ _LAZY = {
     "autograd": "autograd",
     "fft": "fft",
     "formats": "formats",
+    "func": "func",
     "hookimpl": "plugins:hookimpl",
     "inspect": "formats:inspect",
     "linalg": "linalg",

@@ -573,8 +573,10 @@ def _tracking() -> bool:
     return is_grad_enabled()
 
 
-def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, **kwargs: Any) -> Any:
     """Call a function without keeping what lies between its arguments and its result; the backward pass runs it again.
+
+    ``use_reentrant`` is PyTorch's and has no say here.
 
     Tensors that the function reaches without being given them (a module's parameters) get their gradients too.
     https://arxiv.org/abs/1604.06174

@@ -151,3 +151,33 @@ def test_an_anomaly_names_the_op():
     x.grad = None
     (x.sqrt() * 0).sum().backward()
     assert np.isnan(x.grad.numpy()[0])
+
+
+def test_functions_of_functions_nest():
+    x = np.random.default_rng(1).standard_normal(3)
+    found = []
+    for library in (candle, torch):
+        t = library.tensor(x)
+        f = library.func
+        third = f.grad(lambda a: (f.grad(lambda b: (f.grad(lambda d: (d**4).sum())(b) ** 2).sum())(a)).sum())(t)
+        g, (value, aux) = f.grad_and_value(lambda a, b: ((a * b).sum(), a), argnums=(0, 1), has_aux=True)(t, t * 2)
+        rows = f.jacrev(lambda a, b: a.sin() * b, argnums=1)(t, t)
+        inner = f.jacfwd(f.jacrev(lambda a: (a**3).sum()))(t)
+        found.append([v.detach().numpy() for v in (third, *g, value, aux, rows, inner)])
+    for ours, theirs in zip(*found):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_a_module_is_called_with_other_parameters():
+    weight, x = np.random.default_rng(2).standard_normal((2, 4, 3)).astype(np.float32)
+    found = []
+    for library in (candle, torch):
+        m = library.nn.Sequential(library.nn.Linear(3, 4, bias=False), library.nn.Tanh())
+        before = m[0].weight
+        w = library.tensor(weight)
+        loss = lambda p, m=m, t=library.tensor(x), f=library.func: (f.functional_call(m, p, (t,)) ** 2).sum()
+        found.append(library.func.grad(loss)({"0.weight": w})["0.weight"].numpy())
+        assert m[0].weight is before and before.grad is None
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    with pytest.raises(candle.CandleError, match="has no parameter or buffer 'weight'; it has 0.weight"):
+        candle.func.functional_call(candle.nn.Sequential(candle.nn.Linear(2, 2, bias=False)), {"weight": 1}, candle.ones(2))

@@ -21,7 +21,7 @@ LAYERS = [
     {"tensor"},
     {"backend"},
     {"device"},
-    {"create", "random", "grad", "autograd", "index", "fft", "linalg", "special", "display"},
+    {"create", "random", "grad", "autograd", "func", "index", "fft", "linalg", "special", "display"},
     {"graph"},
     {"compile", "symbolic"},
     {"plugins", "hooks", "formats"},
