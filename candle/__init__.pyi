@@ -9,6 +9,7 @@ from . import array_api as array_api
 from . import autograd as autograd
 from . import fft as fft
 from . import formats as formats
+from . import func as func
 from . import linalg as linalg
 from . import models as models
 from . import nn as nn

@@ -733,3 +733,15 @@ def test_what_is_compared_is_nearly_all_of_the_table() -> None:
     assert all(n in THEIRS for n in left), [n for n in left if n not in THEIRS]
     assert len(left) < len(OPS) / 20, left
     assert {n for n, _, _ in OPEN} <= set(OPS)
+
+
+def _of_floats(op: Op) -> bool:
+    """Whether floats go in and floats may come out."""
+    letters = {i.letter for i in op.inputs if any(d.kind in "fc" for d in op.types.get(i.letter, ()))}
+    return bool(letters) and any(o.letter in letters or o.letter == "dtype" for o in op.outputs)
+
+
+def test_every_op_of_floats_has_a_gradient() -> None:
+    """Its own, zeros by declaration, or that of its expansion; the neighbour of a number has none in PyTorch either."""
+    without = {n for n, op in OPS.items() if _of_floats(op) and op.vjp is None and not op.composite and op.expand is None}
+    assert without == {"nextafter"}
