@@ -155,3 +155,31 @@ def test_shapes_that_do_not_broadcast_are_named():
         candle.broadcast_shapes((2, 3), (4,))
     with pytest.raises(ValueError, match="no whole number of float64"):
         candle.frombuffer(b"123", dtype=candle.float64)
+
+
+@pytest.mark.parametrize("text", [
+    "c.add(input=x, other=x)", "c.mul(input=x, other=2.0)", "x.mul(other=x)", "x.add(other=x, alpha=2)", "x.pow(exponent=2)",
+    "c.pow(input=x, exponent=3)", "c.sub(x, other=x)", "c.sum(input=x, dim=1)", "c.matmul(input=x, other=x.T)",
+    "c.mm(input=x, mat2=x.T)", "c.bmm(x[None], mat2=x.T[None])", "c.addmm(input=x @ x.T, mat1=x, mat2=x.T)",
+    "c.addmv(x[:, 0], mat=x, vec=x[0])", "c.addr(x, vec1=x[:, 0], vec2=x[0])", "c.outer(x[0], vec2=x[1])", "c.mv(x, vec=x[0])",
+    "c.addcmul(input=x, tensor1=x, tensor2=x, value=0.5)", "c.baddbmm(x[None] @ x.T, batch1=x[None], batch2=x.T[None])",
+    "c.where(condition=x > 0, input=x, other=-x)", "c.cat(tensors=[x, x], dim=1)", "c.stack(tensors=(x, x))", "c.eq(x, other=x)",
+    "c.clamp(input=x, min=0.0, max=1.0)", "c.softmax(input=x, dim=1)", "c.exp(input=x)", "c.maximum(x, other=-x)",
+    "c.gather(input=x, dim=1, index=(x[:, :2] > 0).long())", "c.atan2(input=x, other=x)", "c.remainder(x, other=0.7)",
+    "c.transpose(input=x, dim0=0, dim1=1)", "c.max(input=x, dim=1)", "c.sort(input=x, dim=0)", "c.topk(input=x, k=2)",
+    "c.split(tensor=x, split_size_or_sections=2, dim=1)[0]", "c.flatten(input=x)", "c.reshape(input=x, shape=(4, 3))",
+    "c.inner(x, other=x)", "c.kron(x, other=x)", "c.einsum('ij,kj->ik', x, x)", "c.isclose(x, other=x)",
+    "c.roll(input=x, shifts=1)",
+    "F.linear(input=x, weight=x)", "F.relu(input=x)", "F.gelu(input=x)", "F.layer_norm(input=x, normalized_shape=(4,))",
+    "F.mse_loss(input=x, target=-x)", "F.cross_entropy(input=x, target=x[:, 0].long() * 0)", "F.dropout(input=x, p=0.0)",
+    "F.cosine_similarity(x1=x, x2=x.flip(0))", "F.margin_ranking_loss(input1=x, input2=-x, target=x.sign())",
+    "F.pad(input=x, pad=(1, 2))", "F.normalize(input=x)", "F.conv1d(input=x[None], weight=x[None, :, :2])",
+    "F.avg_pool1d(input=x[None], kernel_size=2)", "F.max_pool1d(input=x[None], kernel_size=2)", "F.one_hot(input=(x > 0).long())",
+    "F.interpolate(input=x[None], size=8)", "F.embedding(input=(x[0] > 0).long(), weight=x)",
+    "F.batch_norm(input=x, running_mean=x[0] * 0, running_var=x[0] * 0 + 1)",
+    "F.scaled_dot_product_attention(query=x[None], key=x[None], value=x[None])",
+    "c.linalg.norm(x, ord=2)", "c.fft.fft(input=x, dim=0).real",
+    "c.linalg.solve(A=x[:, :3], B=x)", "c.tril(input=x, diagonal=1)", "c.unsqueeze(input=x, dim=0)", "c.nonzero(input=x > 0)",
+])  # fmt: skip
+def test_operands_under_pytorchs_names(text):
+    both(text, x=X)

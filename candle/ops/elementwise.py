@@ -1233,6 +1233,12 @@ def _scaled(a: Any, b: Any, alpha: Any, op: Any) -> Any:
     return op(a, b if alpha == 1 else b * alpha)
 
 
+@function(name="pow", front=True)
+def _pow(a: Any, b: Any) -> Any:
+    """a raised to b."""
+    return pow(a, b)
+
+
 @function(method=True, name="add", front=True)
 def _add(x: Any, other: Any, *, alpha: Any = 1) -> Any:
     """x + alpha other; of booleans, their disjunction."""
