@@ -316,4 +316,6 @@ def compile(fn: Any = None, *, limit: int = 64) -> Any:
     """
     if fn is None:
         return functools.partial(compile, limit=limit)
+    if not callable(fn):
+        raise TypeError(f"compile takes a function or a module but was given {type(fn).__name__} {fn!r:.60}")
     return Compiled(fn, limit)
