@@ -202,6 +202,16 @@ def test_a_zip_bomb_is_refused_before_it_goes_off(tmp_path):
         c.load(path)
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".pt"])
+def test_an_archive_of_a_later_version_of_zip_is_refused(tmp_path, suffix):
+    raw = bytearray(good()[suffix])
+    raw[raw.index(b"PK\x01\x02") + 6] = 255  # the version needed to read the first member
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(bytes(raw))
+    with pytest.raises(FormatError, match="no right zip archive"):
+        c.load(path)
+
+
 def test_metadata_of_any_file_can_be_shown(tmp_path):
     from candle.cli.output import jsonable
 

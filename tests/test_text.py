@@ -86,6 +86,26 @@ def test_special_tokens_frame_a_text_and_can_be_told_from_it(name):
         assert tokenizer.decode([tokenizer.token_to_id(special)]) == ""
 
 
+@given(given_text=st.text(max_size=30) | st.text("ab c\n漢<s>'", max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_rwkv_takes_the_longest_token_at_each_place(given_text):
+    words = [b"ab", b"abc", b" ", b"  ", b"bc ", "漢".encode(), "漢字".encode(), b"\n\n", b"'a", b"<s"]
+    tokens = ["<s>", *[repr(bytes([b]))[2:-1] for b in range(256)], *[repr(w)[2:-1] for w in words]]
+    metadata = {"tokenizer.ggml.model": "rwkv", "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.eos_token_id": 0,
+                "tokenizer.ggml.token_type": np.array([3] + [1] * (len(tokens) - 1), np.int32)}  # fmt: skip
+    tokenizer = text.load(metadata)
+    for special in (True, False):
+        ids = tokenizer.encode(given_text, parse_special=special)
+        assert tokenizer.decode(ids, skip_special_tokens=False) == given_text and tokenizer.eos_id == 0
+        assert (0 in ids) == (special and "<s>" in given_text)
+        raw = given_text.encode()
+        for i in ids:
+            one = b"<s>" if i == 0 else [bytes([b]) for b in range(256)][i - 1] if i < 257 else words[i - 257]
+            assert raw.startswith(one) and (i == 0 or not any(raw.startswith(w) and len(w) > len(one) for w in words))
+            raw = raw[len(one) :]
+        assert not raw and "".join(tokenizer.stream(False).text(ids)) == given_text
+
+
 # -- streams ---------------------------------------------------------------------------------------
 
 
@@ -134,6 +154,13 @@ def test_a_sentencepiece_model_gives_what_its_library_gives():
         if given_text:  # the library gives nothing for nothing, llama.cpp too
             assert ids == theirs.encode(given_text)
         assert ours.decode(ids) == given_text
+
+
+def test_llama2c_tokenizers_are_those_of_the_model_they_were_made_of():
+    ours, model = text.load(shared("llama2c_tokenizer.bin")), text.load(shared("llama2_tokenizer.model"))
+    for given_text, _ in cases("llama-spm"):
+        ids = ours.encode(given_text)
+        assert ids == model.encode(given_text) and ours.decode(ids) == given_text
 
 
 def test_a_unigram_model_gives_what_its_library_gives(tmp_path):
@@ -249,7 +276,7 @@ def test_templates_reach_nothing_and_refuse_by_name(source, reason):
 
 @pytest.mark.parametrize(("metadata", "reason"), [
     ({}, "no tokenizer.ggml.tokens"),
-    ({"tokenizer.ggml.tokens": ["a"], "tokenizer.ggml.model": "odd"}, "of the kind 'odd'"),
+    ({"tokenizer.ggml.tokens": ["a"], "tokenizer.ggml.model": "odd"}, "of the kind 'odd'; those known are llama"),
     ({"tokenizer.ggml.tokens": ["a"], "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "odd"}, "by 'odd', which is unknown"),
     ({"tokenizer.ggml.tokens": ["a"], "tokenizer.ggml.model": "gpt2"}, "no tokenizer.ggml.merges"),
     ({"tokenizer.ggml.tokens": ["a"], "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.merges": ["a"]}, "the merge 'a'"),

@@ -121,31 +121,31 @@ def _added(name: str, x: Any, product: Any, beta: Any, alpha: Any) -> Any:
     return _scaled(x, beta) + y
 
 
-@function()
+@function(in_place=True)
 def addmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * x + alpha * (a @ b), of matrices."""
     return _added("addmm", x, mm(a, b), beta, alpha)
 
 
-@function()
+@function(in_place=True)
 def addmv(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * x + alpha * (a @ b), of a matrix and a vector."""
     return _added("addmv", x, mv(a, b), beta, alpha)
 
 
-@function()
+@function(in_place=True)
 def addr(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * x + alpha * outer(a, b)."""
     return _added("addr", x, outer(a, b), beta, alpha)
 
 
-@function()
+@function(in_place=True)
 def baddbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * x + alpha * (a @ b), of stacks of matrices."""
     return _added("baddbmm", x, bmm(a, b), beta, alpha)
 
 
-@function()
+@function(in_place=True)
 def addbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * x + alpha times the sum of the products of stacks of matrices."""
     return _added("addbmm", x, bmm(a, b).sum(0), beta, alpha)

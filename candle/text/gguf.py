@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Sequence
 
 from ..errors import FormatError
+from .greedy import Greedy
 from .pretokenizers import PRE, Pre
 from .tokenizer import Tokenizer, library
 
@@ -61,11 +62,13 @@ def from_metadata(metadata: Mapping[str, Any], where: str) -> Tokenizer:
     """The tokenizer that a file's metadata describes; raises FormatError where it has none or one of an unknown kind."""
     v = _Vocabulary(metadata, where)
     kind = v.get("model")
-    build = {"llama": _spm, "gpt2": _bpe, "bert": _wpm, "t5": _unigram, "gemma4": _bpe}.get(str(kind))
+    kinds = {"llama": _spm, "gpt2": _bpe, "bert": _wpm, "t5": _unigram, "gemma4": _bpe, "rwkv": _rwkv}
+    build = kinds.get(str(kind))
     if build is None:
-        raise FormatError(f"{where} has a tokenizer of the kind {kind!r}; those known are llama, gpt2, bert and t5")
+        raise FormatError(f"{where} has a tokenizer of the kind {kind!r}; those known are {', '.join(kinds)}")
     backend, before, after = build(v)
-    _add(backend, v)
+    if kind != "rwkv":
+        _add(backend, v)
     special = {
         "bos": v.id("bos", "cls"), "eos": v.id("eos"), "unk": v.id("unknown"), "sep": v.id("separator", "seperator"),
         "pad": v.id("padding"), "cls": v.id("cls"), "mask": v.id("mask"), "eot": v.id("eot"), "eom": v.id("eom"),
@@ -216,6 +219,21 @@ def _wpm(v: _Vocabulary) -> tuple[Any, bool, bool]:
     backend.pre_tokenizer = lib.pre_tokenizers.BertPreTokenizer()
     backend.decoder = lib.decoders.WordPiece()
     return backend, True, True
+
+
+# -- RWKV ------------------------------------------------------------------------------------------
+
+
+def _rwkv(v: _Vocabulary) -> tuple[Any, bool, bool]:
+    """Tokens are bytes, written as Python writes them."""
+    tokens = []
+    for i, text in enumerate(v.tokens):
+        try:
+            tokens.append(text.encode("ascii").decode("unicode_escape").encode("latin-1"))
+        except UnicodeError as e:
+            raise FormatError(f"{v.where}: token {i} is {text!r:.40}, which is no bytes as Python writes them: {e}") from None
+    special = {v.tokens[i]: i for i, kind in enumerate(v.types) if kind in (_CONTROL, _UNKNOWN)}
+    return Greedy(tokens, special), False, False
 
 
 # -- Unigram ---------------------------------------------------------------------------------------

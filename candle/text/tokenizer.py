@@ -113,9 +113,12 @@ class Tokenizer:
             return self.backend
         with self._lock:
             if self._plain is None:
-                plain = type(self.backend).from_str(self.backend.to_str())
-                plain.encode_special_tokens = True
-                self._plain = plain
+                if hasattr(self.backend, "plain"):
+                    self._plain = self.backend.plain()
+                else:
+                    plain = type(self.backend).from_str(self.backend.to_str())
+                    plain.encode_special_tokens = True
+                    self._plain = plain
         return self._plain
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
@@ -210,8 +213,8 @@ class TextStream:
 
 
 def load(path: str | os.PathLike[str] | Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer of a folder (tokenizer.json, or tokenizer.model), of a tokenizer.json, of a SentencePiece model, of a GGUF
-    file, or of GGUF metadata.
+    """The tokenizer of a folder (tokenizer.json or tokenizer.model), a tokenizer.json, a SentencePiece model, a tokenizer.bin of
+    llama2.c, a GGUF file, or GGUF metadata.
 
     Raises FormatError where there is none or it is not right, BackendError where the library ``tokenizers`` is missing.
     """
@@ -231,8 +234,11 @@ def load(path: str | os.PathLike[str] | Mapping[str, Any]) -> Tokenizer:
         return from_metadata(load_file(at).metadata, str(at))
     if head.lstrip()[:1] == b"{":
         return _of_json(at, at.parent)
+    from . import llama2c
     from .sentencepiece import from_model
 
+    if llama2c.matches(at.read_bytes()):
+        return llama2c.from_file(at)
     return from_model(at, _settings(at.parent))
 
 
