@@ -272,7 +272,7 @@ class Donating(candle.backend.Reference):
         told = self.told = []
 
         def call(*xs, sole=()):
-            told.append({name: alone for name, alone in zip(names.values(), sole)})
+            told.append(dict(zip(names.values(), sole)))
             return flat(*xs)
 
         call.donates = list(names)
