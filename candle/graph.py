@@ -643,6 +643,7 @@ class Trace(Backend):
             if x.backend is self:
                 written.append((x, "value", Tensor(x.value, x.spec, self)))
             x.value, x.spec, x.backend, x.node = value, spec, backend, node
+        self.saved = {}  # old values are held by their tensors alone again
         return written
 
 

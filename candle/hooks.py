@@ -10,7 +10,7 @@ candle_api_version = (1, 0)
 
 _COMMANDS = (
     "bench", "check", "convert", "dequantize", "devices", "doctor", "embed", "inspect", "new-backend", "ops", "plugins",
-    "quantize", "search",
+    "quantize", "run", "search",
 )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def another_name(op: Op, *names: str) -> None:
             return op(*args, **attrs)
 
         call.__name__, call.__doc__ = name, f"Another name of ``{op.name}``: {op.doc}"
-        function(name=name)(call)
+        function(name=name, in_place=True)(call)
 
 
 def axis(dim: Any, ndim: int, what: str) -> int:
@@ -318,7 +318,7 @@ def transpose(x, *, dim0: int, dim1: int):
 another_name(transpose, "swapaxes", "swapdims")
 
 
-@function()
+@function(in_place=True)
 def t(x: Any) -> Any:
     """The transpose of a matrix; a vector or a scalar as it is.  Raises ShapeError for more dimensions."""
     if x.ndim > 2:
@@ -419,7 +419,7 @@ def unflatten(x: Any, dim: int, sizes: Any) -> Any:
     return x.reshape((*x.shape[:d], *sizes, *x.shape[d + 1 :]))
 
 
-@function(method=False)
+@function()
 def as_strided(*_: Any, **__: Any) -> Any:
     """Refused: a tensor is a value without strides."""
     raise DTypeError(

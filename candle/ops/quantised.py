@@ -9,7 +9,7 @@ import numpy as np
 from ..dtype import FLOATS, INTEGERS, QUANTISED, as_dtype, float32
 from ..errors import DTypeError, ShapeError
 from ..op import OPS, DType, Spec, function, primitive
-from .linear import linear_shape
+from .linear import grouped_shape, linear_shape
 from .select import checked
 
 _ROWS = 1 << 22  # elements of a weight that are dequantised at a time
@@ -166,12 +166,6 @@ def quantized_embedding(weight, ids):
     return decode(np.take(weight, checked("embedding", ids, weight.shape[0]), 0))
 
 
-def _grouped_shape(x: Spec, w: Spec, ids: Spec) -> tuple[int, ...]:
-    if x.ndim != 2 or w.ndim != 3 or x.shape[1] != w.shape[2] or ids.shape != x.shape[:1]:
-        raise OPS["quantized_grouped_linear"].misfit((x, w, ids), "x is [t,k], weight [groups,n,k] and ids [t]")
-    return x.shape[0], w.shape[1]
-
-
 def _grouped_sample(d: Any) -> Any:
     kind = d.dtype(QUANTISED)
     groups, n, rows, blocks = d.int(1, 4), d.size(0), d.size(0), d.int(1, 2)
@@ -200,9 +194,9 @@ def _grouped_bound(x: Any, weight: Any, ids: Any) -> Any:
     return np.stack(bounds)[ids, np.arange(len(ids))] if bounds else 0.0
 
 
-@primitive("T, Q, I -> T", FLOATS, Q=QUANTISED, I=INTEGERS, shape=_grouped_shape, sample=_grouped_sample, method=False,
-           expand=_grouped_expand, vjp=_grouped_vjp, terms=lambda x, w, ids: max(w.shape[-1], 1), special=False,
-           bound=_grouped_bound)  # fmt: skip
+@primitive("T, Q, I -> T", FLOATS, Q=QUANTISED, I=INTEGERS, shape=grouped_shape("quantized_grouped_linear"),
+           sample=_grouped_sample, method=False, expand=_grouped_expand, vjp=_grouped_vjp,
+           terms=lambda x, w, ids: max(w.shape[-1], 1), special=False, bound=_grouped_bound)  # fmt: skip
 def quantized_grouped_linear(x, weight, ids):
     """Row t of x [t,k] times the transpose of weight[ids[t]], one of quantised [groups,n,k]: a mixture's experts.  [t, n]
 

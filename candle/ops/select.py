@@ -560,6 +560,18 @@ def argwhere(x: Any) -> Any:
     return nonzero(x)
 
 
+@function(method=False)
+def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+    """Places in a flattened tensor as places along each dimension of a shape."""
+    if indices.dtype.kind not in "iu":
+        raise DTypeError(f"unravel_index takes integers but was given {indices.spec}")
+    found = []
+    for n in reversed([int(n) for n in ((shape,) if isinstance(shape, int) else shape)]):
+        found.append(indices % n)
+        indices = indices.floor_divide(n)
+    return tuple(reversed(found))
+
+
 @function()
 def masked_select(x: Any, mask: Any) -> Any:
     """The elements at which a mask holds, in a row; x and the mask broadcast together."""
@@ -1152,5 +1164,7 @@ def one_hot(x: Any, num_classes: int = -1) -> Any:
         num_classes = int(values.max()) + 1 if num_classes < 0 else num_classes
         if values.size and (values.min() < 0 or values.max() >= num_classes):
             bad = values.min() if values.min() < 0 else values.max()
-            raise DimError(f"one_hot was given the id {bad}; ids are from 0 to {num_classes - 1}")
+            raise DimError(
+                f"one_hot was given the id {bad}; ids are {f'from 0 to {num_classes - 1}' if num_classes else 'at least 0'}"
+            )
     return OPS["one_hot"](x, num_classes=num_classes)

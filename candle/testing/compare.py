@@ -140,6 +140,19 @@ def compared(got: Any, want: np.ndarray[Any, Any], part: float, amount: Any, zer
     return None
 
 
+def flushed(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Zeros, with their signs, in place of subnormal numbers; float16 keeps them, for it is computed with in single precision."""
+    dtype = dt.as_dtype(x.dtype)
+    if dtype.kind not in "fc" or dtype is dt.float16 or not x.size:
+        return x
+    if dtype.kind == "c":
+        y = np.empty_like(x)
+        y.real, y.imag = flushed(x.real), flushed(x.imag)
+        return y
+    with np.errstate(all="ignore"):
+        return np.where(np.abs(x) < dt.finfo(dtype).smallest_normal, np.copysign(np.zeros((), x.dtype), x), x)
+
+
 def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
     a, b = np.ascontiguousarray(a).reshape(-1), np.ascontiguousarray(b).reshape(-1)
     return bool((a.view(np.uint8) == b.view(np.uint8)).all())
