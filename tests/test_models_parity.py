@@ -10,11 +10,13 @@ import pytest
 
 import candle
 from candle import models
+from candle.plugins import offered
 
 PARITY = Path(__file__).parents[2] / "shared" / "parity"
 CASES = sorted(p.name for p in PARITY.iterdir() if p.is_dir()) if PARITY.is_dir() else []
 pytestmark = pytest.mark.skipif(not CASES, reason="../shared/parity is absent")
 
+DEVICES = [d for d in ("numpy", "cpu") if d in offered("candle_backends")]
 BOUND = 2e-5  # of the largest output: float32 noise
 
 
@@ -37,13 +39,14 @@ def outputs(want):
     return [k for k in want if k in ("logits", "last_hidden_state", "pooler_output", "encoder_last_hidden_state")]
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("case", CASES)
-def test_outputs_agree_also_compiled(case):
+def test_outputs_agree_also_compiled(case, device):
     folder, inputs, want = recorded(case)
-    m = models.load(folder, device="numpy")
+    m = models.load(folder, device=device)
     assert not m.training and not any(p.requires_grad for p in m.parameters())
     out = m(**inputs)
-    compiled = candle.compile(lambda **given: dict(m(**given)))(**inputs)
+    compiled = candle.compile(m)(**{k: candle.tensor(v, device=device) for k, v in inputs.items()})
     for k in outputs(want):
         assert distance(kept(out[k].numpy(), inputs), kept(want[k], inputs)) <= BOUND, k
         assert distance(kept(compiled[k].numpy(), inputs), kept(want[k], inputs)) <= BOUND, k
@@ -88,11 +91,12 @@ def test_losses_and_gradients_agree(case):
 GENERATING = [c for c in CASES if "generated" in np.load(PARITY / c / "outputs.npz")]
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.parametrize("case", GENERATING)
-def test_generation_agrees(case, compiled):
+def test_generation_agrees(case, compiled, device):
     folder, inputs, want = recorded(case)
-    m = models.load(folder, device="numpy")
+    m = models.load(folder, device=device)
     ids, generated = inputs["input_ids"], want["generated"]
     new = generated.shape[1] - (1 if m.is_encoder_decoder else ids.shape[1])
     got = m.generate(ids, new, ignore_eos=True, compiled=compiled, output_logits=True)
