@@ -192,6 +192,16 @@ def test_one_captured_step_serves_every_position_and_later_runs():
 
 
 @needs_parity
+@pytest.mark.parametrize("case", ["llama", "bloom", "mamba"])
+def test_a_decoder_may_begin_with_single_steps(case):
+    m, ids = model(case), prompt(case)
+    d = g.Decoder(m, 2, 4)  # it grows
+    got = np.stack([d.step(ids[:, i]) for i in range(ids.shape[1])], 1)
+    want = m(ids).logits.numpy()
+    assert np.abs(got - want).max() <= 2e-5 * np.abs(want).max()
+
+
+@needs_parity
 @pytest.mark.parametrize("case", ["llama", "gemma2", "deepseek-v2", "mamba"])
 def test_a_prefix_that_is_known_is_not_computed_again(case):
     m, ids = model(case), prompt(case)[0].tolist()
@@ -212,6 +222,8 @@ def test_speculative_decoding_writes_what_the_model_writes(drafts):
     want = list(g.stream(m, ids, 12, ignore_eos=True))
     for ahead in (1, 3, 5):
         assert list(g.speculate(m, draft, ids, 12, ahead=ahead, ignore_eos=True)) == want
+    want = list(g.stream(m, ids[:1], 6, ignore_eos=True))
+    assert list(g.speculate(m, draft, ids[:1], 6, ignore_eos=True)) == want
     with pytest.raises(CandleError, match="recurrent"):
         list(g.speculate(m, model("mamba"), ids, 4))
 

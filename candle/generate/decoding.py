@@ -10,6 +10,7 @@ import numpy as np
 from ..compile import compile as compile_function
 from ..create import as_tensor, tensor
 from ..errors import CandleError, ShapeError
+from ..models.decoder import Step
 from ..models.results import Outputs
 from ..tensor import Tensor, no_grad
 from .sampling import Picker, Sampling, seed_of
@@ -30,6 +31,7 @@ class Decoder:
         self.model, self.compiled = model, compiled
         self.cache = model.new_cache(batch, capacity)
         self._step = compile_function(self._decode, limit=64) if compiled else self._decode
+        self._all = compile_function(self._every, limit=64) if compiled else self._every
 
     def _decode(self, ids: Tensor) -> Tensor:
         return self.model.decode(ids, None, self.cache)
@@ -48,8 +50,25 @@ class Decoder:
         """One more token int64[b] for each row."""
         with no_grad():
             self.cache.reserve(1)
-            logits = self._step(as_tensor(np.asarray(tokens, np.int64).reshape(-1, 1), device=self.model.device))
+            run = self._decode if self.cache.fresh else self._step  # as in check
+            logits = run(as_tensor(np.asarray(tokens, np.int64).reshape(-1, 1), device=self.model.device))
             self.cache.longest += 1
+        return _host(logits)
+
+    def _every(self, ids: Tensor) -> Tensor:
+        hidden = self.model.hidden(ids, Step(ids, None, self.cache))
+        self.model.advance(self.cache, None, ids.shape[1])
+        return self.model.logits(hidden)
+
+    def check(self, tokens: Any) -> Any:
+        """Several more tokens int64[b, n]; the logits float32[b, n, vocab] behind each of them."""
+        ids = np.asarray(tokens, np.int64)
+        with no_grad():
+            self.cache.reserve(ids.shape[1])
+            # an empty memory is looked at otherwise than one that holds something, so that step is not captured
+            run = self._every if self.cache.fresh else self._all
+            logits = run(as_tensor(ids, device=self.model.device))
+            self.cache.longest += ids.shape[1]
         return _host(logits)
 
     def back(self, lengths: Any) -> None:

@@ -6,26 +6,11 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from ..create import as_tensor
 from ..errors import CandleError, ShapeError
-from ..models.decoder import Step
-from ..tensor import no_grad
-from .decoding import Decoder, borrow, ends_of, give_back, rows_of, sampling_of
+from .decoding import borrow, ends_of, give_back, rows_of, sampling_of
 from .sampling import Picker, probabilities, seed_of
 
 __all__ = ["speculate"]
-
-
-def _check(decoder: Decoder, tokens: list[int]) -> Any:
-    """The logits float32[n, v] behind each of n tokens, which go into the memory."""
-    model, cache = decoder.model, decoder.cache
-    with no_grad():
-        cache.reserve(len(tokens))
-        ids = as_tensor(np.asarray([tokens], np.int64), device=model.device)
-        hidden = model.hidden(ids, Step(ids, None, cache))
-        model.advance(cache, None, len(tokens))
-        cache.longest += len(tokens)
-        return model.logits(hidden)[0].detach().float().numpy()
 
 
 def speculate(
@@ -92,7 +77,7 @@ def speculate(
                 p = distribution(logits[0], line)
                 guesses.append(p)
                 drafted.append(picker.draw(p) if s.temperature > 0 else int(p.argmax()))
-            found = _check(large, [history[-1], *drafted])
+            found = large.check([[history[-1], *drafted]])[0]
             taken: list[int] = []
             for at in range(ahead + 1):
                 q = distribution(found[at], history + taken)
