@@ -44,7 +44,7 @@ def embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> Tensor:
-    """Sums, means or maxima over bags of rows of ``weight[n, d]``: ``input`` is ``[bags, per bag]``, or flat with ``offsets[bags]``.
+    """Sums, means or maxima over bags of rows of ``weight[n, d]``: ``input`` is ``[bags, per bag]``, or flat with offsets.
 
     An empty bag gives zeros; rows ``padding_idx`` do not count.
     """

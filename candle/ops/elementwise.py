@@ -1173,10 +1173,11 @@ def where(condition, a, b):
 
 
 @function(method=lambda self, condition, other: where(condition, self, other), name="where", front=True)
-def _where(condition: Any, *values: Any, **named: Any) -> Any:
+def _where(condition: Any, *values: Any, input: Any = None, other: Any = None, **named: Any) -> Any:
     """a where the condition holds, else b; of a condition alone, the places where it holds, one tensor per dimension."""
+    named.update({k: v for k, v in (("a", input), ("b", other)) if v is not None})
     if values or named:
-        named = {{"input": "a", "self": "a", "other": "b", "x": "a", "y": "b"}.get(k, k): v for k, v in named.items()}
+        named = {{"self": "a", "x": "a", "y": "b"}.get(k, k): v for k, v in named.items()}
         return where(condition, *values, **named)
     return FUNCTIONS["nonzero"](condition, as_tuple=True)
 
