@@ -86,7 +86,7 @@ def _defaults(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _made(array: np.ndarray[Any, Any], backend: Any) -> Tensor:
-    return Tensor(backend.put(array), Spec(array.shape, as_dtype(array.dtype)), backend)
+    return Tensor(backend.put(array), Spec.of(array), backend)
 
 
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -146,7 +146,7 @@ def from_dlpack(source: Any, device: Any = None, copy: bool | None = None) -> Te
             data = data.copy()
         return _made(data, backend)
     array = backend.get(data)
-    return Tensor(data, Spec(array.shape, as_dtype(array.dtype)), backend)
+    return Tensor(data, Spec.of(array), backend)
 
 
 def _host_array(source: Any) -> np.ndarray[Any, Any]:

@@ -164,6 +164,8 @@ class Plan:
         self.casts = tuple(casts) if any(c is not None for c in casts) else None
         self.attrs = op.complete(self.specs, attrs)
         self.outs = op.infer(self.specs, self.attrs)
+        if op.blocks and any(s is not None and s.dtype.kind == "q" for s in self.specs):
+            op.in_blocks(self.specs, self.attrs)  # refuses a movement that would take blocks apart
         self.single = not op.multiple
         self.out: Any = self.outs[0] if self.single else self.outs
         self.kernel = backend.kernel(op, self.out, self.specs, self.attrs)
@@ -603,7 +605,10 @@ class Tensor(TensorMethods):
     # -- values in and out --------------------------------------------------------------------------
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """The values as a NumPy array, read-only where memory is shared.  Tracked tensors are given too."""
+        """The values as a NumPy array, read-only where memory is shared; of a quantised tensor its blocks.
+
+        Tracked tensors are given too.
+        """
         if self.backend.name == "trace":
             raise CaptureError(
                 f"a {self.spec} of a function being captured has no values yet; keep .numpy(), .item() and `if tensor:` "
@@ -624,7 +629,7 @@ class Tensor(TensorMethods):
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
-        array = self.numpy()
+        array = (self._cast(dt.float32) if self.spec.dtype.kind == "q" else self).numpy()
         return (array if array.dtype.kind in "biufc" else array.astype(np.float64)).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
@@ -972,7 +977,7 @@ class Tensor(TensorMethods):
                 device = a
         x = self
         if dtype is not None and as_dtype(dtype) is not x.spec.dtype:
-            x = run(OPS["cast"], (x,), {"dtype": as_dtype(dtype)})
+            x = x._cast(as_dtype(dtype))
         if device is not None:
             from .device import resolve
 
@@ -987,6 +992,15 @@ class Tensor(TensorMethods):
         if copy and x is self:
             x = x.clone()
         return x
+
+    def _cast(self, dtype: DType) -> Tensor:
+        x = self
+        if x.spec.dtype.kind == "q":
+            target = dtype if dtype.kind == "f" else dt.float32
+            x = run(OPS["dequantize"], (x,), {"dtype": target})
+        if dtype.kind == "q":
+            return run(OPS["quantize"], (x, None), {"dtype": dtype})
+        return x if x.spec.dtype is dtype else run(OPS["cast"], (x,), {"dtype": dtype})
 
     def cpu(self) -> Tensor:
         """On the default device of this process's memory: ``cpu`` where candle-cpu is installed, else ``numpy``."""
@@ -1099,7 +1113,7 @@ def _unpickle(cls: type[Tensor], array: Any, dtype: str, device: str, requires_g
 
     backend = resolve(device)
     made = cls.__new__(cls)
-    Tensor.__init__(made, backend.put(array), Spec(array.shape, dtype), backend)
+    Tensor.__init__(made, backend.put(array), Spec.of(array), backend)
     return made.requires_grad_() if requires_grad else made
 
 

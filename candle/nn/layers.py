@@ -84,7 +84,7 @@ class Linear(Module):
         _uniform_bias(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return OPS["linear"](x, self.weight, self.bias)
+        return FUNCTIONS["linear"](x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

@@ -7,6 +7,6 @@ are those of its issues.
 
 from __future__ import annotations
 
-from . import gradients, kernels
+from . import gradients, kernels, quantised
 
-BUGS = [*kernels.BUGS, *gradients.BUGS]
+BUGS = [*kernels.BUGS, *gradients.BUGS, *quantised.BUGS]
