@@ -299,3 +299,20 @@ def test_a_backend_that_writes_over_states_is_told_which_nobody_else_holds():
     alone = {"a": True, "b": True, "c": True}
     assert a.backend.told == [{**alone, "c": False}, alone, {**alone, "b": False}]
     assert (a.tolist(), b.tolist(), held.tolist()) == ([3.0] * 3, [15.0] * 3, [7.0] * 3)
+
+
+def test_named_results_keep_their_kind():
+    from collections import OrderedDict, defaultdict
+
+    from candle.models.results import Outputs
+
+    for kind in (Outputs(a=1), OrderedDict(), defaultdict(list)):
+
+        def f(x, kind=kind):
+            made = kind.copy() if not isinstance(kind, Outputs) else Outputs()
+            made["logits"] = x + 1
+            return made
+
+        got = candle.compile(f)(candle.ones(2))
+        assert type(got) is type(kind) and got["logits"].tolist() == [2.0, 2.0]
+    assert candle.compile(lambda x: Outputs(logits=x))(candle.ones(2)).logits.tolist() == [1.0, 1.0]

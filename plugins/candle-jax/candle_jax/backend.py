@@ -130,7 +130,8 @@ class Jax(Backend):
         found = super().kernel(op, out, specs, attrs)
         if found is None:
             # in a captured function it is expanded, and fused with its neighbours
-            return None if not op.composite or current_trace() is not None else self._fused(op, out, specs, attrs)
+            body = op.fn if op.composite else op.expand
+            return None if body is None or current_trace() is not None else self._fused(op, body, out, specs, attrs)
         if op.name in _IDENTITIES:
             return lambda _out, x, **_attrs: x
         run: Callable[..., Any] | None = None
@@ -143,7 +144,9 @@ class Jax(Backend):
 
         return self._checked(found, call)
 
-    def _fused(self, op: Op, out: Any, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Callable[..., Any] | None:
+    def _fused(
+        self, op: Op, made_of: Callable[..., Any], out: Any, specs: Sequence[Spec | None], attrs: Mapping[str, Any]
+    ) -> Callable[..., Any] | None:
         """What an op is made of as one program; None where that cannot be captured."""
         given = [at for at, s in enumerate(specs) if s is not None]
 
@@ -151,7 +154,7 @@ class Jax(Backend):
             operands: list[Any] = [None] * len(specs)
             for at, x in zip(given, xs):
                 operands[at] = x
-            return op.fn(*operands, **attrs)
+            return made_of(*operands, **attrs)
 
         try:
             with no_grad():

@@ -15,17 +15,29 @@ from candle.testing import Conformance
 pytest.importorskip("jax", reason="the device jax needs JAX")
 
 
-class TestOps(Conformance):
+PRIMITIVES = [op.name for op in OPS.values() if not op.composite]
+
+
+class TestPrimitives(Conformance):
     device = "jax"
     levels = ("storage", "ops", "models")
+    ops = PRIMITIVES
     xfail = "xfail.txt"
     most = 2
+
+
+class TestComposites(Conformance):
+    device = "jax"
+    levels = ("ops",)
+    ops = [op.name for op in OPS.values() if op.composite]
+    xfail = "xfail.txt"
+    most = 1
 
 
 class TestGradients(Conformance):
     device = "jax"
     levels = ("gradients",)
-    ops = [op.name for op in OPS.values() if not op.composite]  # what the others are made of
+    ops = PRIMITIVES  # what the others are made of
     xfail = "xfail.txt"
     most = 1
 
