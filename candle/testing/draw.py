@@ -344,6 +344,14 @@ _PICKS = {
 }
 
 
+def _crown(rng: np.random.Generator, x: np.ndarray[Any, Any], case: Case, lo: float, hi: float) -> None:
+    """Let the largest or the smallest stand at the end of long axes, where kernels that stop early do not see it."""
+    if x.size and x.ndim and max(x.shape) >= 7 and (case.flavour in LONG or case.flavour == "huge") and rng.random() < 0.6:
+        x[(-1,) * x.ndim] = hi if rng.random() < 0.5 else lo
+        if rng.random() < 0.5:
+            x[..., -1] = hi if rng.random() < 0.5 else lo
+
+
 def kind_of_test(op: Op) -> bool:
     """Whether the op asks something of each element, such as ``isnan``: among ordinary numbers the answer is always the same."""
     return len(op.inputs) == 1 and op.outputs[0].letter == "bool" and op.group == "elementwise"
@@ -376,6 +384,7 @@ def contents(
         if kind == "ties":
             x = np.clip(x, low, min(high, low + 2))
         x = x.astype(dtype.numpy)
+        _crown(rng, x, case, low, high)
         if kind in ("special", "large") and not bounded and x.size:
             wide = rng.integers(limits.min, limits.max, shape, dtype.numpy, endpoint=True)
             ends = np.array([limits.min, limits.max, limits.max - 1, limits.max // 2 + 1, 0, 1], dtype.numpy)
@@ -400,12 +409,18 @@ def contents(
         x = np.clip(base + steps, lo, hi).astype(np.float64)
     elif kind == "large" and not bounded:
         scale = float({2: 400.0, 4: 1e9, 8: 1e60}[dtype.itemsize]) if dtype is not dt.bfloat16 else 1e9
-        x = x * scale if rng.random() < 0.5 else x * 100.0
+        how = int(rng.integers(3))
+        if how == 2:  # of every magnitude, so that every threshold lies among them
+            most = math.log10({2: 4e4, 4: 1e6, 8: 1e12}[dtype.itemsize])
+            x = np.copysign(10.0 ** (rng.random(shape) * (most + 3) - 3), x)
+        else:
+            x = x * (scale, 100.0)[how]
     elif kind == "tiny" and lo <= 0 <= hi:
         x = x * 1e-3
     elif kind == "positive":
         x = np.abs(x)
     x = x.astype(dtype.numpy)
+    _crown(rng, x, case, lo, hi)
     if kind == "special" and x.size:
         top, small = float(limits.max), float(limits.smallest_normal)
         adds = op.group == "select" and ("add" in op.name or "reduce" in op.name or "put" in op.name or "scatter" in op.name)
@@ -439,7 +454,7 @@ def sample(op: Op, d: Draw) -> tuple[list[Any], dict[str, Any]]:
         attrs = dict(attrs)
     else:
         arrays, attrs = _from_signature(op, d), {}
-    _more_attributes(op, d, attrs)
+    _more_attributes(op, d, attrs, arrays)
     if d.case.mixed:
         _mix(op, d, arrays)
     return list(arrays), attrs
@@ -474,7 +489,7 @@ def _meet(d: Draw, arrays: list[Any]) -> None:
         arrays[at] = np.where(rng.random(x.shape) < 0.4, near, x).astype(x.dtype)
 
 
-def _more_attributes(op: Op, d: Draw, attrs: dict[str, Any]) -> None:
+def _more_attributes(op: Op, d: Draw, attrs: dict[str, Any], arrays: Sequence[Any] = ()) -> None:
     """Attributes that the sample leaves at their defaults take other values now and then."""
     for name, default in op.attrs.items():
         if name in attrs or name in _KEEP:
@@ -493,6 +508,10 @@ def _more_attributes(op: Op, d: Draw, attrs: dict[str, Any]) -> None:
             attrs[name] = default * d.one([0.5, 2.0, 3.0]) if default else d.one([0.25, 1.5])
         elif note == "float" and default is None and d._pick(3) == 0:
             attrs[name] = d.one([0.25, 1.5])
+        elif note == "DType" and default is None and d._pick(3) == 0:
+            first = as_dtype(arrays[0].dtype)
+            known = [t for t in op.types.get("T", ()) if t.kind in "fciu" and (t.kind == "c") >= (first.kind == "c")]
+            attrs[name] = d.one([t for t in known if t.kind in "fc"] if first.kind in "fc" or op.group == "neural" else known)
         elif name == "approximate" and d.bool():
             attrs[name] = "tanh"
 
