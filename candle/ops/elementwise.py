@@ -18,11 +18,14 @@ from ..dtype import (
     INTEGERS,
     NUMBERS,
     REALS,
+    bool_,
     complex128,
     complex_of,
     finfo,
     float32,
     float64,
+    iinfo,
+    int64,
     real_of,
     result_type,
 )  # fmt: skip
@@ -67,7 +70,33 @@ def _real(x: Spec, *_: Any, **__: Any) -> DType:
 
 
 def _cast_sample(d: Any) -> Any:
-    return [d.array(d.shape(), d.dtype(EVERY))], {"dtype": d.dtype(EVERY)}
+    x, to = d.array(d.shape(), d.dtype(EVERY)), d.dtype(EVERY)
+    if to.kind in "iu" or "int" in to.name:
+        x = _held(x, to)
+    elif to.kind == "f" and x.dtype in (np.float32, np.float64) and to.itemsize < x.dtype.itemsize and d._pick(3) == 0:
+        x = _between(d, x, to)
+    return [x], {"dtype": to}
+
+
+def _held(x: Any, to: DType) -> Any:
+    """x with what an integer dtype does not hold replaced: what becomes of that is left open."""
+    if x.dtype.kind in "biu" or not x.size:
+        return x
+    limits = iinfo(to)
+    with np.errstate(all="ignore"):
+        real = x.real.astype(np.float64)
+        good = (real > float(limits.min) - 1) & (real < float(limits.max))
+        return np.where(good, x.astype(x.dtype), np.ones((), x.dtype))
+
+
+def _between(d: Any, x: Any, to: DType) -> Any:
+    """Numbers half way between two of a narrower dtype, or next to that: there rounding twice shows."""
+    with np.errstate(all="ignore"):
+        low = x.astype(to.numpy)
+        high = (low.view(f"u{to.itemsize}") + 1).view(to.numpy)
+        half = (low.astype(np.float64) + high.astype(np.float64)) / 2
+        half = half * (1 + (d.array(x.shape, int64, (-1, 1)) * (2.0**-22 if x.dtype == np.float32 else 2.0**-48)))
+        return np.where(np.isfinite(half), half, x).astype(x.dtype)
 
 
 @primitive("S -> dtype", S=EVERY, required=True, wide=False, method=False, shape=lambda x, *, dtype: x.shape,
@@ -140,10 +169,13 @@ def _pow_sample(d: Any) -> Any:
     dtype = d.dtype(NUMBERS)
     base, exponent = d.one([((0, 3), (0, 3)), ((-3, 3), (-3, 3)), ((0.25, 3), (-3, 3))])
     if dtype.kind in "iu":
-        exponent = (0, 3)  # a negative power of an integer is none
+        base, exponent = d.one([(base, (0, 3)), ((-9, 9), (0, 20))])  # a negative power of an integer is none
     power = d.array(b, dtype, exponent)
     if base[0] < 0 and dtype.kind == "f":
         power = np.rint(power.astype(np.float64)).astype(dtype.numpy)
+    elif dtype.kind == "f" and d.bool():
+        often = np.array([0.5, -0.5, 2.0, 3.0, 0.0, 1.0, -1.0, 1.5])[d.array(b, int64, (0, 7))]
+        power = np.where(d.array(b, bool_), often, power).astype(dtype.numpy)
     return [d.array(a, dtype, base), power], {}
 
 
@@ -581,7 +613,10 @@ def erfinv(x):
 
 def _gamma_sample(d: Any) -> Any:
     dtype = d.dtype(FLOATS)
-    return [d.array(d.shape(), dtype, d.one([(0.125, 8), (0.125, 40), (-0.875, -0.125), (-2.75, -2.25)]))], {}
+    x = d.array(d.shape(), dtype, d.one([(0.125, 8), (0.125, 40), (-0.875, -0.125), (-2.75, -2.25)]))
+    if d._pick(4) == 0:
+        x = np.where(d.array(x.shape, bool_), np.floor(x.astype(np.float64)), x).astype(x.dtype)  # poles among them
+    return [x], {}
 
 
 @unary(FLOATS, domain=(0.125, 8), special=False, vjp=(lambda g, _y, x: g * digamma(x),), sample=_gamma_sample, ulps=64)
@@ -779,15 +814,15 @@ def minimum(a, b):
     return np.minimum(a, b)
 
 
-@binary(ORDERED, expand=lambda a, b: where(a != a, b, where(b != b, a, a.maximum(b))), vjp=(
-    lambda g, _y, a, b: where((a >= b) | (b != b), g, 0), lambda g, _y, a, b: where((a >= b) | (b != b), 0, g)), ulps=0)  # fmt: skip
+@binary(ORDERED, ulps=0, expand=lambda a, b: where(a != a, b, where(b != b, a, a.maximum(b))), vjp=(
+    lambda g, _y, a, b: where((a >= b) | (b != b), g, 0), lambda g, _y, a, b: where((a >= b) | (b != b), 0, g)))  # fmt: skip
 def fmax(a, b):
     """The larger of two numbers; where one is NaN, the other."""
     return np.fmax(a, b)
 
 
-@binary(ORDERED, expand=lambda a, b: where(a != a, b, where(b != b, a, a.minimum(b))), vjp=(
-    lambda g, _y, a, b: where((a <= b) | (b != b), g, 0), lambda g, _y, a, b: where((a <= b) | (b != b), 0, g)), ulps=0)  # fmt: skip
+@binary(ORDERED, ulps=0, expand=lambda a, b: where(a != a, b, where(b != b, a, a.minimum(b))), vjp=(
+    lambda g, _y, a, b: where((a <= b) | (b != b), g, 0), lambda g, _y, a, b: where((a <= b) | (b != b), 0, g)))  # fmt: skip
 def fmin(a, b):
     """The smaller of two numbers; where one is NaN, the other."""
     return np.fmin(a, b)
@@ -1148,7 +1183,7 @@ def bitwise_xor(a, b):
 def _shift_sample(d: Any) -> Any:
     a, b = d.shapes([[], []])
     dtype = d.dtype(INTEGERS)
-    return [d.array(a, dtype), d.array(b, dtype, (0, 7))], {}
+    return [d.array(a, dtype), d.array(b, dtype, (0, d.one([7, 8 * dtype.itemsize - 1])))], {}
 
 
 @binary(INTEGERS, required=True, sample=_shift_sample)

@@ -14,7 +14,6 @@ from ..dtype import EVERY, INTEGERS, REALS, as_dtype, bool_, int64
 from ..errors import DimError, DTypeError, ShapeError
 from ..op import (
     OPS,
-    ZERO,
     Dim,
     Dims,
     DType,
@@ -99,7 +98,11 @@ def _factored(d: Any) -> Any:
     size = math.prod(shape)
     cut = next((n for n in (2, 3, 5, 7) if size and size % n == 0), 1)
     return [d.array(shape, d.dtype(EVERY))], {
-        "shape": d.one([(size,), (cut, -1), (1, cut, size // cut), tuple(shape) + (1,)]) if size else (0, 3)
+        "shape": ()
+        if size == 1 and d.bool()
+        else d.one([(size,), (cut, -1), (1, cut, size // cut), tuple(shape) + (1,)])
+        if size
+        else (0, 3)
     }
 
 
@@ -1565,7 +1568,11 @@ def _bitcast_sample(d: Any) -> Any:
     return [d.array([*d.shape(0, 3), 8 * d.size(0)], x)], {"dtype": to}
 
 
-@primitive("S -> dtype", S=_WHOLE, wide=False, method=False, shape=_bitcast_shape, sample=_bitcast_sample, vjp=(ZERO,))
+def _bitcast_vjp(g: Any, _y: Any, _x: Any, dtype: DType) -> Any:
+    return g if dtype is _x.dtype else None
+
+
+@primitive("S -> dtype", S=_WHOLE, wide=False, method=False, shape=_bitcast_shape, sample=_bitcast_sample, vjp=(_bitcast_vjp,))
 def bitcast(x, *, dtype: DType):
     """The same bytes, in the machine's order, read as another dtype; the last dimension grows or shrinks to fit."""
     if dtype not in _WHOLE:

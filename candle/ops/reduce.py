@@ -410,13 +410,13 @@ def _nan_sample(d: Any) -> Any:
     return [x], attrs
 
 
-@reduction_composite(ALL, result=_sum_dtype, sample=_nan_sample, special=False)
+@reduction_composite(ALL, result=_sum_dtype, sample=_nan_sample)
 def nansum(x, *, dim: Dims = None, keepdim: bool = False, dtype: DType = None):
     """Sum of what is not NaN."""
     return where(x != x, 0, x).sum(dim=dim, keepdim=keepdim, dtype=dtype)
 
 
-@reduction_composite(INEXACT, sample=_nan_sample, special=False)
+@reduction_composite(INEXACT, sample=_nan_sample)
 def nanmean(x, *, dim: Dims = None, keepdim: bool = False):
     """Mean of what is not NaN; NaN where nothing else is."""
     n = (x == x).sum(dim=dim, keepdim=keepdim)

@@ -246,7 +246,7 @@ def _index_add_expand(x: Any, index: Any, source: Any, *, dim: int, alpha: Any) 
     canon=_dim_canon("index_add"),
     shape=_index_add_shape("index_add"),
     order=("x", "dim", "index", "source"),
-    sample=_index_add_sample(ALL, alpha=(1, 2)),
+    sample=_index_add_sample(ALL, alpha=(1, 2, 3)),
     expand=_index_add_expand,
     terms=lambda x, index, source, *, dim, alpha: index.size + 1,
     vjp=(
@@ -980,6 +980,8 @@ def _flat_sample(types: Any, put: bool) -> Callable[[Any], Any]:
         if not accumulate:  # each place once: which of several writers wins is not for a kernel to settle
             order = np.asarray(d.permutation(min(int(np.prod(shape)), 40)), ids.dtype)
             ids = order[: d.int(0, order.size)]
+            if ids.dtype.kind == "i" and d.bool():
+                ids = ids - ids.dtype.type(int(np.prod(shape)))
         return [d.array(shape, dtype), ids, d.array(ids.shape, dtype)], {"accumulate": accumulate}
 
     return sample
@@ -1058,8 +1060,8 @@ def _gather_nd_sample(d: Any, types: Any = EVERY, put: bool = False) -> Any:
     return [d.array(shape, d.dtype(types)), ids], {"batch_dims": batch}
 
 
-@composite("S, I -> S", S=EVERY, I=INTEGERS, canon=_gather_nd_canon, sample=_gather_nd_sample,
-           shape=lambda x, indices, *, batch_dims: (*indices.shape[:-1], *x.shape[batch_dims + indices.shape[-1] :]), ulps=0)  # fmt: skip
+@composite("S, I -> S", S=EVERY, I=INTEGERS, canon=_gather_nd_canon, sample=_gather_nd_sample, ulps=0,
+           shape=lambda x, indices, *, batch_dims: (*indices.shape[:-1], *x.shape[batch_dims + indices.shape[-1] :]))  # fmt: skip
 def gather_nd(x, indices, *, batch_dims: int = 0):
     """The slices of x at points whose coordinates are the last dimension of the ids (ONNX's GatherND)."""
     b, depth = batch_dims, indices.shape[-1]

@@ -7,6 +7,6 @@ are those of its issues.
 
 from __future__ import annotations
 
-from . import gradients, kernels
+from . import derivatives, gradients, kernels, layers, numbers, places  # noqa: F401  # they add to the lists of the two before
 
 BUGS = [*kernels.BUGS, *gradients.BUGS]

@@ -161,7 +161,7 @@ class Draw:
         elif flavour == "high":
             n = max(min_dims, 5 + self._pick(2)) if max_dims >= 3 else max_dims + self._pick(2)
         elif flavour == "equal":
-            n = max(min_dims, min(3 + self._pick(2), max_dims))
+            n = max(min_dims, min(2 + self._pick(3), max_dims))
         elif flavour == "long":
             n = max(min_dims, min(max_dims, 1 + self._pick(3)))
         elif flavour == "cube":
@@ -192,7 +192,8 @@ class Draw:
             return ()
         if flavour == "zero":
             sizes = [1 + self._pick(4) for _ in range(n)]
-            sizes[self._pick(n)] = 0
+            if self._pick(4):  # else the emptiness is left to other operands
+                sizes[self._pick(n)] = 0
             return tuple(sizes)
         if flavour == "ones":
             sizes = [1 if self._pick(2) else 2 + self._pick(4) for _ in range(n)]
@@ -237,7 +238,7 @@ class Draw:
         front = self._lead() if short else self.shape(0, max(0, 4 - deepest))
         found = []
         some = len(trailing) > 1
-        often = 2 if self.case.flavour == "ones" else 4
+        often = 2 if self.case.flavour in ("ones", "equal", "cube") else 4
         for end in ends:
             own = list(front)
             if some and own and self._pick(often) == 0:
@@ -390,6 +391,10 @@ def contents(
             ends = np.array([limits.min, limits.max, limits.max - 1, limits.max // 2 + 1, 0, 1], dtype.numpy)
             extreme = ends[rng.integers(0, len(ends), shape)]
             x = np.where(rng.random(shape) < 0.4, wide, np.where(rng.random(shape) < 0.4, extreme, x))
+            if rng.random() < 0.25:  # all next to the largest or the least, where floats cannot tell them apart
+                near = rng.integers(0, 4, shape).astype(dtype.numpy)
+                x = limits.max - near if limits.min == 0 or rng.random() < 0.5 else limits.min + near
+                x = x.astype(dtype.numpy)
         return x
     if dtype.kind == "s" and "float" not in dtype.name:
         limits = dt.iinfo(dtype)
@@ -409,12 +414,10 @@ def contents(
         x = np.clip(base + steps, lo, hi).astype(np.float64)
     elif kind == "large" and not bounded:
         scale = float({2: 400.0, 4: 1e9, 8: 1e60}[dtype.itemsize]) if dtype is not dt.bfloat16 else 1e9
-        how = int(rng.integers(3))
-        if how == 2:  # of every magnitude, so that every threshold lies among them
-            most = math.log10({2: 4e4, 4: 1e6, 8: 1e12}[dtype.itemsize])
-            x = np.copysign(10.0 ** (rng.random(shape) * (most + 3) - 3), x)
-        else:
-            x = x * (scale, 100.0)[how]
+        how = rng.integers(3, size=shape if op.group == "elementwise" else ())
+        most = math.log10({2: 4e4, 4: 1e6, 8: 1e12}[dtype.itemsize])
+        every = np.copysign(10.0 ** (rng.random(shape) * (most + 3) - 3), x)  # magnitudes between which every threshold lies
+        x = np.where(how == 0, x * scale, np.where(how == 1, x * 100.0, every))
     elif kind == "tiny" and lo <= 0 <= hi:
         x = x * 1e-3
     elif kind == "positive":
@@ -505,9 +508,12 @@ def _more_attributes(op: Op, d: Draw, attrs: dict[str, Any], arrays: Sequence[An
             if op.sample is None or d.bool():
                 attrs[name] = d.bool()
         elif note == "float" and isinstance(default, (int, float)) and math.isfinite(default) and d._pick(3) == 0:
-            attrs[name] = default * d.one([0.5, 2.0, 3.0]) if default else d.one([0.25, 1.5])
+            attrs[name] = d.one([default * 0.5, default * 2.0, default * 3.0, 1.25]) if default else d.one([0.25, 1.5])
         elif note == "float" and default is None and d._pick(3) == 0:
             attrs[name] = d.one([0.25, 1.5])
+        elif note == "Any" and default == 1 and default is not True and d._pick(3) == 0:
+            broken = bool(arrays) and arrays[0] is not None and arrays[0].dtype.kind == "f"
+            attrs[name] = d.one([2, 0.5, -1.5] if broken else [2, 3])
         elif note == "DType" and default is None and d._pick(3) == 0:
             first = as_dtype(arrays[0].dtype)
             known = [t for t in op.types.get("T", ()) if t.kind in "fciu" and (t.kind == "c") >= (first.kind == "c")]
@@ -559,8 +565,10 @@ def cases(op: Op, examples: int = 24, seed: int = 0) -> list[Case]:
 
     n = count_of_dtypes(op)
     types = next((t for t in op.types.values() if len(t) == n), (dt.float32,))
+    if not op.types and "dtype" in op.attrs:
+        types, n = dt.EVERY, len(dt.EVERY)
     floats = [d.name for d in types if d.kind in "f"]
-    wide = [d.name for d in types if d in (dt.float32, dt.float64)] or [d.name for d in types]
+    wide = [d.name for d in types if d in (dt.float32, dt.float64) and op.types] or [d.name for d in types]
     turn = _shuffled(f"{op.name}/dtypes", n)
     for at, (flavour, content) in enumerate(_FIRST):
         add(flavour=flavour, content=content, kind=at, dtype=wide[at % len(wide)])
@@ -568,9 +576,19 @@ def cases(op: Op, examples: int = 24, seed: int = 0) -> list[Case]:
         for at, kind in enumerate(turn):
             flavour = _SHAPES[(at + len(content)) % len(_SHAPES)]
             add(flavour="odd" if flavour == "zero" and content == "special" else flavour, content=content, kind=kind)
+    pairs: list[Case] = []
+    wide_row = 1025 if op.group == "elementwise" and len(op.inputs) > 1 else 65  # so that pairs of odd numbers meet
     for at, d in enumerate(types):
         for content in ("large", "tiny", "special") if d.kind in "fc" else ("large", "special") if d.kind in "iu" else ():
             add(flavour=("plain", "odd")[at % 2], content=content, dtype=d.name, kind=at)
+            if content != "tiny":
+                add(flavour="row", content=content, size=wide_row, dtype=d.name, kind=at)
+    if any(op._annotations.get(k) == "DType" and v is inspect.Parameter.empty for k, v in op.attrs.items()) and op.inputs:
+        for at in range(2 * n * n):  # from each dtype to each: as many cases in a row as there are choices make each once
+            d, content = types[at // n % n], ("special", "large")[at // n // n]
+            case = Case((len(found) // n + 1) * n + at, "row", content, 33, at, dtype=d.name, seed=seed, layouts="plain")
+            pairs.append(case)
+        found += pairs
     count = max(1, min(len(op.inputs), 4))
     for which in range(count if op.inputs else 0):
         for at, layout in enumerate(LAYOUTS[1:]):
