@@ -76,7 +76,7 @@ def load(path: Any) -> list[tuple[str, Any]]:
     try:
         with _as_they_were():
             spec.loader.exec_module(module)
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         raise CandleError(f"{path} could not be imported: {type(e).__name__}: {e}") from e
     finally:
         sys.path.remove(str(path.parent))
@@ -150,7 +150,7 @@ class Bug:
             before = dict(OPS)
             try:
                 made = bug(given) if callable(bug) and not isinstance(bug, Op) else bug
-            except Exception as e:
+            except (Exception, SystemExit) as e:
                 raise CandleError(f"{type(e).__name__}: {e}") from e
             exchanged = [op for k, op in OPS.items() if before.get(k) is not op]
         self.ops: dict[str, Op] = {op.name: op for op in exchanged}
@@ -265,10 +265,12 @@ class Kill(NamedTuple):
     seconds: float
 
 
-def kill(name: str, bug: Any, examples: int = 24, seed: int = 0, seconds: float = 40.0) -> tuple[Kill | None, float]:
+def kill(
+    name: str, bug: Any, examples: int = 24, seed: int = 0, seconds: float = 40.0, limit: float = 30.0
+) -> tuple[Kill | None, float]:
     """What found the bug (made by a function, or a Bug), or None; and how many seconds it took.
 
-    The check of its own ops is always finished; ``seconds`` limit what comes after.
+    The check of its own ops is always finished; ``seconds`` limit what comes after, ``limit`` each case.
     """
     began = time.perf_counter()
     seeded = bug if isinstance(bug, Bug) else Bug(name, bug)
@@ -276,7 +278,7 @@ def kill(name: str, bug: Any, examples: int = 24, seed: int = 0, seconds: float 
         subject = seeded.subject(op)
         for case in listed:
             try:
-                with _limited(30.0):
+                with _limited(limit):
                     fault = check(subject, case)
             except Unsuitable:
                 continue
