@@ -291,14 +291,20 @@ def _log_softmax_vjp(g: Any, y: Any, _x: Any, dim: int, dtype: DType | None) -> 
     return g - y.exp() * g.sum(dim=dim, keepdim=True)
 
 
-@soft(vjp=(_softmax_vjp,), expand=in_single(_softmax))
+def _cast_first(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The expansion in the wanted dtype, which the result keeps."""
+    single = in_single(fn)
+    return lambda x, *, dim, dtype: single(x if dtype is None else x.to(dtype=dtype), dim=dim, dtype=None)
+
+
+@soft(vjp=(_softmax_vjp,), expand=_cast_first(_softmax))
 def softmax(x, *, dim: Dim, dtype: DType = None):
     """exp(x) over its sum along a dimension; NaN where all are minus infinity."""
     e = np.exp(_shifted_array(x, dim, dtype))
     return e / np.sum(e, dim, keepdims=True)
 
 
-@soft(vjp=(_log_softmax_vjp,), expand=in_single(_log_softmax))
+@soft(vjp=(_log_softmax_vjp,), expand=_cast_first(_log_softmax))
 def log_softmax(x, *, dim: Dim, dtype: DType = None):
     """The logarithm of softmax."""
     z = _shifted_array(x, dim, dtype)

@@ -1089,7 +1089,10 @@ def _scatter_nd_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[s
 
 def _scatter_nd_sample(d: Any) -> Any:
     (x, ids), _ = _gather_nd_sample(d, ALL, put=True)
-    how = d.one(["add", "mul", "max", "min", "none"] if x.dtype.kind not in "bc" else ["add", "none"])
+    hows = ["add", "mul", "max", "min", "none"] if x.dtype.kind not in "bc" else ["add", "none"]
+    if as_dtype(x.dtype).kind == "f" and x.dtype.itemsize == 2:
+        hows.remove("mul")  # whether it overflows on the way is a matter of order
+    how = d.one(hows)
     if how == "none":  # each place once
         ids = np.arange(d.int(1, x.shape[0]), dtype=ids.dtype)[::-1, None].copy()
     return [x, ids, d.array([*ids.shape[:-1], *x.shape[ids.shape[-1] :]], as_dtype(x.dtype))], {"reduction": how}

@@ -508,7 +508,11 @@ def _more_attributes(op: Op, d: Draw, attrs: dict[str, Any], arrays: Sequence[An
             if op.sample is None or d.bool():
                 attrs[name] = d.bool()
         elif note == "float" and isinstance(default, (int, float)) and math.isfinite(default) and d._pick(3) == 0:
-            attrs[name] = d.one([default * 0.5, default * 2.0, default * 3.0, 1.25]) if default else d.one([0.25, 1.5])
+            attrs[name] = (
+                d.one([default * 0.5, default * 2.0, default * 3.0, *([] if name == "eps" else [1.25])])
+                if default
+                else d.one([0.25, 1.5])
+            )
         elif note == "float" and default is None and d._pick(3) == 0:
             attrs[name] = d.one([0.25, 1.5])
         elif note == "Any" and default == 1 and default is not True and d._pick(3) == 0:
