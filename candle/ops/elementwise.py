@@ -108,7 +108,8 @@ def cast(x, *, dtype: DType):
     return x.astype(dtype.numpy)
 
 
-@primitive("S -> S", S=EVERY, required=True, wide=False, method=False, shape=lambda x: x.shape, vjp=(lambda g, _y, _x: g,))
+@primitive("S -> S", S=EVERY, required=True, wide=False, method=False, shape=lambda x: x.shape, vjp=(lambda g, _y, _x: g,),
+           blocks=lambda specs, attrs, size: attrs)  # fmt: skip
 def alias(x):
     """The same value under another name."""
     return x
@@ -430,8 +431,14 @@ def _atan2(a: Any, b: Any) -> Any:
     return where((a != a) | (b != b), math.nan, angle)
 
 
+def _over_square(g: Any, a: Any, b: Any) -> Any:
+    """g over the squared distance of (b, a) from the origin; 0 there, as in PyTorch."""
+    square = a * a + b * b
+    return where(square == 0, 0, g / where(square == 0, 1, square))
+
+
 @binary(FLOATS, expand=in_single(_atan2), ulps=16,
-        vjp=(lambda g, _y, a, b: g * b / (a * a + b * b), lambda g, _y, a, b: -g * a / (a * a + b * b)))  # fmt: skip
+        vjp=(lambda g, _y, a, b: _over_square(g * b, a, b), lambda g, _y, a, b: -_over_square(g * a, a, b)))  # fmt: skip
 def atan2(a, b):
     """The angle of the point (b, a), from -pi to pi."""
     return np.arctan2(a, b)
@@ -529,7 +536,21 @@ def rad2deg(x):
     return x * (180 / math.pi)
 
 
-@unary_composite(INEXACT)
+_SINC = [(-1.0) ** k * 2 * k * math.pi ** (2 * k) / math.factorial(2 * k + 1) for k in range(9, 0, -1)]
+
+
+def _sinc_vjp(g: Any, _y: Any, x: Any) -> Any:
+    """(cos(pi x) - sinc(x)) / x, by its series where that would cancel."""
+    near = OPS["abs"](x) < 0.25
+    small, large = where(near, x, 0), where(near, 1, x)
+    series = small * 0 + _SINC[0]
+    for c in _SINC[1:]:
+        series = series * (small * small) + c
+    slope = where(near, series * small, ((large * math.pi).cos() - sinc(large)) / large)
+    return g * conj(slope)
+
+
+@unary_composite(INEXACT, vjp=(_sinc_vjp,))
 def sinc(x):
     """sin(pi x) / (pi x), 1 at zero."""
     z = where(x == 0, 1, x) * math.pi
@@ -872,13 +893,13 @@ def clamp(x, min_, max_):
     return y if max_ is None else np.minimum(y, max_)
 
 
-@function()
+@function(in_place=True)
 def clamp_min(x: Any, min: Any) -> Any:
     """Bounded from below."""
     return clamp(x, min, None)
 
 
-@function()
+@function(in_place=True)
 def clamp_max(x: Any, max: Any) -> Any:
     """Bounded from above."""
     return clamp(x, None, max)
@@ -1245,7 +1266,7 @@ def addcdiv(x, a, b, *, value: Any = 1):
 )
 def ldexp(x, other):
     """x 2^other."""
-    return x * OPS["exp2"](other.to(dtype=x.dtype))
+    return x * OPS["exp2"](other if other.dtype.kind == "f" else other.to(dtype=x.dtype))
 
 
 @binary_composite(ORDERED)
@@ -1267,6 +1288,12 @@ def affine(x, *, mul: float, add: float):
 
 def _scaled(a: Any, b: Any, alpha: Any, op: Any) -> Any:
     return op(a, b if alpha == 1 else b * alpha)
+
+
+@function(name="pow", front=True)
+def _pow(a: Any, b: Any) -> Any:
+    """a raised to b."""
+    return pow(a, b)
 
 
 @function(method=True, name="add", front=True)

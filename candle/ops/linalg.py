@@ -891,7 +891,7 @@ def matrix_power(A, *, n: int):
             found = A if found is None else found @ A
         n //= 2
         A = A @ A if n else A
-    return _eye(A, A.shape[-1]).expand(A.shape) if found is None else found
+    return where(A.ones_like(dtype="bool"), _eye(A, A.shape[-1]), A) if found is None else found
 
 
 _PADE = (64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0, 10559470521600.0,
@@ -1124,6 +1124,15 @@ def cdist(x1, x2, *, p: float = 2.0, compute_mode: str = None):
         raise DTypeError(f"cdist's p is at least 0 but {p} was given")
     apart = x1.unsqueeze(-2) - x2.unsqueeze(-3)
     return norm(apart, p=p, dim=-1) if x1.shape[-1] else apart.sum(-1)
+
+
+@function(method=False)
+def pdist(x: Any, p: float = 2.0) -> Any:
+    """The p-norms of the differences of every two rows of x[n, m], in the order of the upper triangle."""
+    if x.ndim != 2:
+        raise ShapeError(f"pdist takes a matrix of rows but was given {x.spec}")
+    rows, columns = (x.new_tensor(i, dtype=int64) for i in np.triu_indices(x.shape[0], 1))
+    return norm(x.index_select(0, rows) - x.index_select(0, columns), p=p, dim=-1)
 
 
 # -- PyTorch's older names -------------------------------------------------------------------------

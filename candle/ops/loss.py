@@ -218,7 +218,8 @@ def hinge_embedding_loss(x, target, *, margin: float = 1.0, reduction: str = "me
 
 
 def _hinge(x: Any) -> Any:
-    return where(x > 0, x, where(x != x, x, 0))
+    """max(0, x), whose gradient at 0 is that of x, as clamp's is."""
+    return where(x < 0, 0, x)
 
 
 @elementwise_loss(3)

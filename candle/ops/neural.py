@@ -63,10 +63,15 @@ def relu6(x):
     return x.clamp(0, 6)
 
 
+def _of_kind(x: Any, number: float) -> Any:
+    """A number as x's elements are: for integers the part before the point, as in PyTorch."""
+    return number if x.dtype.kind == "f" else int(number)
+
+
 @composite("T[] -> T[]", REALS, vjp=(lambda g, _y, x, min_val, max_val: _inside(g, _y, x, min_val, max_val),))
 def hardtanh(x, *, min_val: float = -1.0, max_val: float = 1.0):
     """x within [min_val, max_val]; the gradient is 0 at the bounds."""
-    return x.clamp(min_val, max_val)
+    return x.clamp(_of_kind(x, min_val), _of_kind(x, max_val))
 
 
 @activation(vjp=(lambda g, _y, x, negative_slope: where(x > 0, g, g * negative_slope),))
@@ -220,7 +225,7 @@ def tanhshrink(x):
 @composite("T[] -> T[]", REALS, vjp=(lambda g, _y, x, threshold, value: where(x <= threshold, 0, g),))
 def threshold(x, *, threshold: float, value: float):
     """x where it exceeds the threshold, else value."""
-    return where(x <= threshold, value, x)
+    return where(x <= _of_kind(x, threshold), _of_kind(x, value), x)
 
 
 def _glu_shape(x: Spec, *, dim: int) -> tuple[int, ...]:

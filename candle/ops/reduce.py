@@ -10,7 +10,7 @@ import numpy as np
 
 from ..dtype import ALL, BOOL, FLOATS, INEXACT, REALS, bool_, float32, int32, int64, real_of
 from ..errors import ShapeError
-from ..op import OPS, Dim, Dims, DType, Op, Spec, composite, function, normalize_dim, primitive
+from ..op import OPS, Dim, Dims, DType, Op, Spec, broadcast_shapes, composite, function, normalize_dim, primitive
 from .elementwise import also_called, conj, in_single, where
 
 ORDERED = BOOL + REALS
@@ -314,6 +314,25 @@ def norm(x, *, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: D
 def dist(x: Any, other: Any, p: Any = 2) -> Any:
     """The p-norm of a difference."""
     return norm(x - other, p=p)
+
+
+@function(in_place=True)
+def renorm(x: Any, p: Any, dim: int, maxnorm: Any) -> Any:
+    """Parts along a dimension scaled down to a p-norm of at most ``maxnorm``."""
+    dim = normalize_dim(dim, x.ndim)
+    size = norm(x, p=p, dim=tuple([d for d in range(x.ndim) if d != dim]), keepdim=True)
+    return where(size > maxnorm, x * (maxnorm / (size + 1e-7)), x)
+
+
+@function()
+def sum_to_size(x: Any, *size: Any) -> Any:
+    """Summed over what broadcasting from a shape to x's own repeats."""
+    shape = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    if broadcast_shapes(x.shape, shape) != x.shape:
+        raise ShapeError(f"sum_to_size takes a shape that broadcasts to x's but was given {x.spec} and {shape}")
+    front = x.ndim - len(shape)
+    dims = [d for d in range(x.ndim) if d < front or (shape[d - front] == 1 and x.shape[d] != 1)]
+    return (x.sum(tuple(dims)) if dims else x).reshape(shape)
 
 
 # -- moments ---------------------------------------------------------------------------------------

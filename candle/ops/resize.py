@@ -44,7 +44,8 @@ def _filtered(at: np.ndarray[Any, Any], size: int, mode: str, a: float, shrink: 
     if exclude:
         weight = np.where((index >= 0) & (index < size), weight, 0.0)
     if exclude or shrink is not None:
-        weight = weight / weight.sum(1, keepdims=True)
+        total = weight.sum(1, keepdims=True)
+        weight = np.divide(weight, total, out=np.full_like(weight, np.nan), where=total != 0)
     taken = weight != 0 if exclude or shrink is not None else True
     index = np.where(taken, np.clip(index, 0, max(0, size - 1)), -1)
     used = (weight != 0).any(0)

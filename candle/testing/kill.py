@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple
 
-from ..backend import Backend, Reference, reference_kernel
+from ..backend import Backend, Reference, blockwise, holds_blocks, reference_kernel
 from ..errors import CandleError
 from ..op import OPS, Op
 from ..tensor import Tensor, no_grad
@@ -25,9 +25,14 @@ class Seeded(Backend):
     """The reference with some of its kernels exchanged."""
 
     name = "seeded"
+    dtypes = Reference.dtypes
 
     def __init__(self, kernels: Mapping[str, Any]) -> None:
         self.kernels = kernels
+
+    def kernel(self, op: Op, out: Any, specs: Any, attrs: Mapping[str, Any]) -> Any:
+        found = super().kernel(op, out, specs, attrs)
+        return blockwise(op, found, specs, attrs) if found is not None and holds_blocks(op, specs) else found
 
     def put(self, array: Any) -> Any:
         return reference().put(array)
@@ -40,11 +45,10 @@ def composite_kernel(op: Op) -> Callable[..., Any]:
     """A composite as one kernel: its expansion, run on the reference."""
 
     def kernel(out: Any, *datas: Any, **attrs: Any) -> Any:
-        from ..dtype import as_dtype
         from ..op import Spec
 
         base = reference()
-        xs = [None if x is None else Tensor(base.put(x), Spec(x.shape, as_dtype(x.dtype)), base) for x in datas]
+        xs = [None if x is None else Tensor(base.put(x), Spec.of(x), base) for x in datas]
         with no_grad():
             made = op.fn(*xs, **attrs)
         return tuple([m.value for m in made]) if op.multiple else made.value
