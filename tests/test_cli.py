@@ -355,7 +355,7 @@ def test_quantize_takes_kinds_by_name_and_importances(capsys, tmp_path, weights)
 def test_quantize_says_what_is_wrong(capsys, tmp_path, weights, options, text):
     code, out, err = run(capsys, "quantize", weights, tmp_path / "q.gguf", *options)
     assert code == 2 and out == "" and text in err and not (tmp_path / "q.gguf").exists()
-    assert run(capsys, "quantize", weights, tmp_path / "q.safetensors")[0] == 2
+    assert run(capsys, "quantize", weights, tmp_path / "q.npz")[0] == 2
 
 
 def test_inspect_sums_up_kinds_and_long_metadata(capsys, tmp_path, weights):

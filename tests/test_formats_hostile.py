@@ -26,8 +26,9 @@ SLACK = 3 << 20  # what Python itself takes while a file is read: modules, table
 def _made(suffix):
     x = {"a.b": c.tensor(np.arange(6, dtype=np.float32).reshape(2, 3), device="numpy"), "h": c.zeros(4, device="numpy").half(),
          "n": c.tensor(np.arange(3), device="numpy")}  # fmt: skip
-    if suffix == ".gguf":
+    if suffix in (".gguf", ".safetensors"):
         x["q"] = c.ones(2, 256, device="numpy").to(c.q4_k)
+    if suffix == ".gguf":
         return x, {
             "general.architecture": "llama",
             "tokens": ["a", "bc", ""],

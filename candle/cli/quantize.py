@@ -1,4 +1,4 @@
-"""Write a file's weights quantised, as GGUF, and say how far off they are."""
+"""Write a file's weights quantised, as GGUF or safetensors, and say how far off they are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ candle quantize model.gguf small.gguf --kind q4_0 --kind-of 'output.weight=q8_0'
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="a file of any format that an installed plugin reads")
-    parser.add_argument("target", help="the GGUF file to write")
+    parser.add_argument("target", help="the file to write: .gguf, or .safetensors, which others read as bytes")
     parser.add_argument("--kind", default="q4_k", help="what matrices become, such as q4_0, q8_0 or q4_k, the default")
     parser.add_argument("--imatrix", metavar="FILE", help="an importance matrix: how much each column of a weight matters")
     parser.add_argument("--kind-of", metavar="PATTERN=KIND", action="append", default=[],
@@ -42,8 +42,10 @@ def run(args: argparse.Namespace) -> int:
     from ..formats.imatrix import importances
     from ..quant.files import Change, changed, kinds
 
-    if not args.target.endswith(".gguf"):
-        raise CandleError(f"quantised weights are written as GGUF but {args.target} was given; name it .gguf")
+    if not args.target.endswith((".gguf", ".safetensors")):
+        raise CandleError(
+            f"quantised weights are written as .gguf or, for candle alone, .safetensors, but {args.target} was given"
+        )
     found = load(args.source)
     plan = kinds(found.specs, args.kind, _overrides(args.kind_of))
     importance = importances(args.imatrix) if args.imatrix else {}

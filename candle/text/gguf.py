@@ -168,7 +168,10 @@ def _bpe(v: _Vocabulary) -> tuple[Any, bool, Any]:
     given = v.get("merges")
     if given is None:
         raise FormatError(f"{v.where} has a tokenizer of byte-pair merges but no tokenizer.ggml.merges")
-    merges = [_merge(v, text) for text in given]
+    merges = [tuple(text.split(" ")) for text in given]
+    wrong = next((m for m in merges if len(m) != 2 or not m[0] or not m[1]), None)
+    if wrong is not None:
+        raise FormatError(f"{v.where} has the merge {' '.join(wrong)!r:.60}; a merge is two tokens with a space between")
     unknown = v.id("unknown")
     options = {
         "fuse_unk": False, "ignore_merges": pre.ignore_merges, "byte_fallback": not pre.byte_level,
@@ -188,13 +191,6 @@ def _bpe(v: _Vocabulary) -> tuple[Any, bool, Any]:
         backend.normalizer, backend.decoder = spaced(v.flag("add_space_prefix", False))
     backend.pre_tokenizer = lib.pre_tokenizers.Sequence(split)
     return backend, pre.add_bos, "sep" if pre.add_sep else False
-
-
-def _merge(v: _Vocabulary, text: str) -> tuple[str, str]:
-    left, space, right = text.partition(" ") if text[:1] != " " else (text[:1], text[1:2], text[2:])
-    if space != " " or not left or not right:
-        raise FormatError(f"{v.where} has the merge {text!r:.60}; a merge is two tokens with a space between")
-    return left, right
 
 
 # -- WordPiece -------------------------------------------------------------------------------------

@@ -14,11 +14,11 @@ class _Encoded(NamedTuple):
 class Greedy:
     """A tokenizer over bytes with the calls of the library ``tokenizers`` that ``Tokenizer`` makes.
 
-    ``tokens`` are bytes by id; ``special`` are the control tokens, found in a text before all others.
+    ``tokens`` are bytes by id; ``special`` are the control tokens, found in a text before all others if ``parsed``.
     """
 
-    def __init__(self, tokens: Sequence[bytes], special: Mapping[str, int]) -> None:
-        self.tokens, self.special, self.model = list(tokens), dict(special), self
+    def __init__(self, tokens: Sequence[bytes], special: Mapping[str, int], parsed: bool = True) -> None:
+        self.tokens, self.special, self.parsed, self.model = list(tokens), dict(special), parsed, self
         self._ids: dict[bytes, int] = {}
         self._longest = [0] * 256
         for i, token in enumerate(self.tokens):
@@ -41,11 +41,11 @@ class Greedy:
 
     def plain(self) -> Greedy:
         """The same, but control tokens written out in a text are text."""
-        return Greedy(self.tokens, {})
+        return Greedy(self.tokens, self.special, False)
 
     def encode(self, text: str, add_special_tokens: bool = False) -> _Encoded:
         raw, at, found = text.encode("utf-8", "surrogatepass"), 0, []
-        marks = [(name.encode("utf-8"), i) for name, i in self.special.items()]
+        marks = [(name.encode("utf-8"), i) for name, i in self.special.items() if self.parsed]
         while at < len(raw):
             mark = next(((m, i) for m, i in marks if raw.startswith(m, at)), None)
             if mark is not None:
