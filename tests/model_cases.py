@@ -15,6 +15,16 @@ TINY = {
     "pad_token_id": 0,
 }
 GPT = {"vocab_size": 96, "n_embd": 48, "n_layer": 3, "n_head": 4, "n_positions": 64, "bos_token_id": 1, "eos_token_id": 2}
+GEMMA4 = {
+    **TINY,
+    "num_hidden_layers": 4,
+    "head_dim": 12,
+    "global_head_dim": 16,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "hidden_size_per_layer_input": 6,
+    "vocab_size_per_layer_input": 96,
+    "sliding_window": 5,
+}
 MOE = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 MLA = {
     "num_key_value_heads": 4,
@@ -101,6 +111,26 @@ DECODERS = [
             "sliding_window": 5,
             "num_hidden_layers": 4,
             "layer_types": ["sliding_attention", "full_attention"] * 2,
+        },
+    ),
+    ("gemma4_text", "Gemma4Text:Gemma4ForCausalLM", {**GEMMA4}),
+    (
+        "gemma4_text shared keys, wide",
+        "Gemma4Text:Gemma4ForCausalLM",
+        {**GEMMA4, "num_kv_shared_layers": 2, "use_double_wide_mlp": True, "final_logit_softcapping": 3.0},
+    ),
+    (
+        "gemma4_text experts, keys as values",
+        "Gemma4Text:Gemma4ForCausalLM",
+        {
+            **GEMMA4,
+            "hidden_size_per_layer_input": 0,
+            "attention_k_eq_v": True,
+            "num_global_key_value_heads": 1,
+            "enable_moe_block": True,
+            "num_experts": 5,
+            "top_k_experts": 2,
+            "moe_intermediate_size": 20,
         },
     ),
     (

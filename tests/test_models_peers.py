@@ -14,6 +14,7 @@ from candle import models
 torch = pytest.importorskip("torch", reason="pip install torch, the peer")
 transformers = pytest.importorskip("transformers", reason="pip install transformers, the peer")
 
+torch.set_num_threads(1)
 PROMPT = 11
 NEW = 6
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Iterator, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from .sampling import Picker, Sampling, seed_of
 
 __all__ = ["Decoder", "Prefix", "generate", "stream"]
 
+_LOCK = threading.Lock()
 _ROUND = 64  # capacities are multiples of it, so that few shapes are captured
 
 
@@ -54,7 +56,7 @@ class Decoder:
         """Forget what lies beyond int[b] tokens of each row; raises CandleError where a layer's state cannot be undone."""
         from ..models.caching import KeyValues
 
-        if not all(isinstance(layer, KeyValues) for layer in self.cache.layers):
+        if not all(isinstance(layer, KeyValues) or not layer.tensors() for layer in self.cache.layers):
             raise CandleError(f"{type(self.model).__name__} has recurrent layers, whose state cannot go back to an earlier token")
         lengths = np.asarray(lengths, np.int64)
         with no_grad():
@@ -103,25 +105,30 @@ class Prefix:
 
 def borrow(model: Any, batch: int, capacity: int, compiled: bool) -> Decoder:
     """A decoder that is free, or a new one; those of a model are kept, so that its step is captured once a shape."""
-    free = model.__dict__.setdefault("_decoders", [])
-    for at, d in enumerate(free):
-        if d.cache.batch == batch and d.compiled == compiled and capacity <= d.cache.capacity <= 4 * max(capacity, _ROUND):
-            if d.cache.lengths.dtype is not None and d.cache.lengths.device == model.device and _fits(d, model):
-                found: Decoder = free.pop(at)
-                found.clear()
-                return found
+    with _LOCK:
+        free = model.__dict__.setdefault("_decoders", [])
+        found = next((d for d in free if _serves(d, model, batch, capacity, compiled)), None)
+        if found is not None:
+            free.remove(found)
+    if found is not None:
+        found.clear()
+        return found
     return Decoder(model, batch, -(-capacity // _ROUND) * _ROUND, compiled)
 
 
-def _fits(d: Decoder, model: Any) -> bool:
+def _serves(d: Decoder, model: Any, batch: int, capacity: int, compiled: bool) -> bool:
+    fits = d.cache.batch == batch and d.compiled == compiled and capacity <= d.cache.capacity <= 4 * max(capacity, _ROUND)
+    if not fits or d.cache.lengths.device != model.device:
+        return False
     floating = [x.dtype for x in d.cache.tensors() if x.dtype.is_floating_point]
     return not floating or floating[0] is model.dtype
 
 
 def give_back(model: Any, d: Decoder) -> None:
-    free = model.__dict__.setdefault("_decoders", [])
-    free.append(d)
-    del free[:-2]
+    with _LOCK:
+        free = model.__dict__.setdefault("_decoders", [])
+        free.append(d)
+        del free[:-2]
 
 
 def rows_of(model: Any, input_ids: Any, attention_mask: Any) -> tuple[Any, Any]:
@@ -196,7 +203,9 @@ class _Run:
                 continue
             h = self.history[i]
             token = self.forced.get(len(h) - self.prompt[i])
-            if token is None:
+            if token is None and picker.sampling.plain:
+                token = int(np.argmax(self._allowed(logits[i])))
+            elif token is None:
                 token = picker.pick(self._allowed(logits[i]), np.asarray(h, np.int64), np.asarray(h[self.prompt[i] :], np.int64))
             h.append(token)
             found.append(token)

@@ -95,11 +95,17 @@ class DecoderConfig(Config):
         """The width of a head."""
         return self.head_dim or self.hidden_size // self.num_attention_heads
 
-    def kinds(self, layers: Any, otherwise: Any) -> list[str]:
-        """Each layer's kind of attention: as config.json lists them, else by a rule of the layer's number."""
+    def kinds(self, layers: Any, otherwise: Any, known: tuple[Any, ...] = ("full_attention", "sliding_attention")) -> list[Any]:
+        """Each layer's kind of attention: as config.json lists them, else by a rule of the layer's number.
+
+        Raises FormatError where there are too many or too few, or one that is not known.
+        """
         found = list(layers) if layers is not None else [otherwise(i) for i in range(self.num_hidden_layers)]
         if len(found) != self.num_hidden_layers:
             raise FormatError(f"config.json lists {len(found)} layer types but has {self.num_hidden_layers} layers")
+        strange = [k for k in found if k not in known]
+        if strange:
+            raise FormatError(f"config.json has a layer of type {strange[0]!r}; those known are {', '.join(map(repr, known))}")
         return found
 
 
@@ -128,6 +134,7 @@ class Step:
         self.alone = cache is None or cache.fresh
         self._tables: dict[Any, Any] = {}
         self._masks: dict[Any, Any] = {}
+        self.shared: dict[Any, Any] = {}  # what one layer leaves for others
 
     def memory(self, layer: int) -> Any:
         return None if self.cache is None else self.cache[layer]
@@ -232,6 +239,10 @@ class Attention(Module):
         memory = step.memory(self.layer) if memory is None else memory
         if memory is not None:
             memory.write(k, v, step.slots)
+        return self.seen(q, k, v, step, memory)
+
+    def seen(self, q: Tensor, k: Tensor, v: Tensor, step: Step, memory: Any) -> Tensor:
+        """The same of queries and keys that are turned already, and without entering them into the memory."""
         slopes = None if self.slopes is None else as_tensor(self.slopes, device=q.backend).to(dtype=q.dtype)
         bias = self.bias(step) if step.alone else None
         if bias is not None:

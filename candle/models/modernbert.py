@@ -60,6 +60,8 @@ class ModernbertConfig(EncoderConfig):
                 "sliding_attention" if i % made.global_attn_every_n_layers else "full_attention"
                 for i in range(made.num_hidden_layers)
             ]
+        if set(made.layer_types) - set(older):
+            raise FormatError(f"config.json has layers of type {', '.join(made.layer_types)}; those known are {', '.join(older)}")
         if len(made.layer_types) != made.num_hidden_layers:
             raise FormatError(f"config.json lists {len(made.layer_types)} layer types but has {made.num_hidden_layers} layers")
         return made

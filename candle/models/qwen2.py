@@ -26,10 +26,8 @@ class Qwen2Config(LlamaConfig):
 
     def window(self, i: int) -> int | None:
         """How far layer i looks back, or None."""
-        if not self.use_sliding_window or self.sliding_window is None:
-            return None
         kinds = self.kinds(self.layer_types, lambda j: "sliding_attention" if j >= self.max_window_layers else "full_attention")
-        return self.sliding_window if kinds[i] == "sliding_attention" else None
+        return self.sliding_window if self.use_sliding_window and kinds[i] == "sliding_attention" else None
 
 
 class Qwen2(Llama):

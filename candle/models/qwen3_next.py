@@ -47,7 +47,7 @@ class Qwen3NextConfig(Qwen3MoeConfig):
         def kind(j: int) -> str:
             return "linear_attention" if (j + 1) % self.full_attention_interval else "full_attention"
 
-        return self.kinds(self.layer_types, kind)[i] == "linear_attention"
+        return self.kinds(self.layer_types, kind, ("full_attention", "linear_attention"))[i] == "linear_attention"
 
 
 def delta_rule(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, memory: State | None) -> Tensor:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..dtype import bfloat16
-from ..errors import FormatError
 from ..nn import Linear, Module, Parameter, init
 from ..nn import functional as F
 from ..op import OPS
@@ -46,11 +45,8 @@ class RecurrentGemmaConfig(DecoderConfig):
 
     def recurrent(self, i: int) -> bool:
         """Whether layer i is a recurrence; else it has attention."""
-        found = self.kinds(self.layer_types, lambda j: self.block_types[j % len(self.block_types)])[i]
         known = {"recurrent": True, "linear_attention": True, "attention": False, "sliding_attention": False}
-        if found not in known:
-            raise FormatError(f"config.json has a block of type {found!r}; those known are {', '.join(known)}")
-        return known[found]
+        return known[self.kinds(self.layer_types, lambda j: self.block_types[j % len(self.block_types)], tuple(known))[i]]
 
 
 class Gate(Module):

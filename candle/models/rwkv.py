@@ -30,6 +30,11 @@ class RwkvConfig(Config):
     eos_token_id: Any = 0
     pad_token_id: Any = None
 
+    @property
+    def channels(self) -> int:
+        """The inner width of the channel mixing."""
+        return self.intermediate_size or 4 * self.hidden_size
+
 
 def shifted(x: Tensor, memory: State | None, name: str) -> Tensor:
     """x ``[b, n, d]`` one token later: the last one remembered, or zeros, comes first."""
@@ -104,12 +109,14 @@ def _before(start: Tensor, x: Tensor) -> Tensor:
 
 
 class ChannelMixing(Mixing):
+    mixers: tuple[str, ...] = ("time_mix_key", "time_mix_receptance")
+
     def __init__(self, c: Any, i: int) -> None:
         super().__init__()
-        d, inner = c.hidden_size, c.intermediate_size or 4 * c.hidden_size
+        d, inner = c.hidden_size, c.channels
         self.layer = i
-        for name in ("key", "receptance"):
-            setattr(self, "time_mix_" + name, Parameter(init.blank(1, 1, d)))
+        for name in self.mixers:
+            setattr(self, name, Parameter(init.blank(1, 1, d)))
         self.key, self.receptance, self.value = (
             Linear(d, inner, bias=False),
             Linear(d, d, bias=False),

@@ -33,7 +33,7 @@ class Smollm3Config(LlamaConfig):
 
     def turned(self, i: int) -> bool:
         """Whether layer i turns its heads."""
-        listed = self.kinds(self.no_rope_layers, lambda j: int((j + 1) % self.no_rope_layer_interval != 0))
+        listed = self.kinds(self.no_rope_layers, lambda j: int((j + 1) % self.no_rope_layer_interval != 0), (0, 1))
         return bool(listed[i])
 
     def window(self, i: int) -> int | None:
