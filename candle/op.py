@@ -306,7 +306,7 @@ class Op:
     domain: tuple[float, float] = (-4.0, 4.0)  # where the elements of test operands lie
     sample: Callable[..., Any] | None = None  # draws operands and attributes, where the signature cannot
     terms: Callable[..., int] | None = None  # how many terms each element of the result sums
-    ulps: float = 8.0  # how many roundings a kernel may be off, per root of terms
+    ulps: float | None = None  # how many roundings a kernel may be off, per root of terms; see ``roundings``
     special: bool = True  # NaN and infinities are among the test operands
     unique: Callable[..., Any] | None = None  # (results, *operands, **attrs) -> what signs and order do not change
     blocks: Callable[..., Any] | bool = False  # how it moves quantised operands: see ``in_blocks``; True where its expansion does
@@ -322,6 +322,11 @@ class Op:
 
     def __reduce__(self) -> Any:
         return _find, (self.name,)
+
+    @property
+    def roundings(self) -> float:
+        """``ulps``, or by default 8, or none of an op that only moves, picks or casts (``wide=False``)."""
+        return self.ulps if self.ulps is not None else 8.0 if self.wide or self.composite else 0.0
 
     @property
     def doc(self) -> str:

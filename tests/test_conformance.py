@@ -106,6 +106,17 @@ def test_one_case_by_hand_and_one_gradient():
     assert "gradient 0" in check_gradient(broken, OPS["tanh"])
 
 
+@pytest.mark.parametrize("op", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("given", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("wanted", ["float16", "float32", "float64"])
+def test_a_softmax_of_another_dtype_is_that_where_it_expands(op, given, wanted):
+    x = candle.tensor([[1.0, 2.0, 3.5]], dtype=given)
+    there = OPS[op](x.to(device="minimal"), dim=-1, dtype=wanted)
+    here = OPS[op](x, dim=-1, dtype=wanted)
+    assert there.dtype is here.dtype is candle.as_dtype(wanted)
+    np.testing.assert_allclose(there.to(device="numpy").numpy(), here.numpy(), rtol=2e-3)
+
+
 @pytest.mark.parametrize("op", ["add", "sum", "sort", "index_select", "cast", "conv2d", "matmul"])
 def test_every_dtype_flavour_and_size_is_drawn(op):
     op = OPS[op]

@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             print(f"{found['killed']} of {found['seeded']} seeded bugs were found")
             print("\n".join(f"survived: {name}" for name in found["survivors"]))
+            print("\n".join(f"no bug: {name}: {why}" for name, why in found["no bugs"].items()))
         return 0 if found["killed"] == found["seeded"] else 1
     report = testing.check(args.device, levels=args.level, ops=args.op, examples=args.examples, xfail=args.xfail, most=args.most)
     said = report.as_dict()

@@ -487,8 +487,11 @@ def _cross_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, A
 
 def _cross_sample(d: Any) -> Any:
     dtype = d.dtype(INEXACT)
-    shape = (*d.shape(max_dims=3), 3)
-    return [d.array(shape, dtype), d.array(shape, dtype)], {"dim": -1}
+    shape = [*d.shape(max_dims=3)]
+    dim = d.int(0, len(shape))
+    shape.insert(dim, 3)
+    other = [1 if at != dim and d._pick(5) == 0 else n for at, n in enumerate(shape)]
+    return [d.array(shape, dtype), d.array(other, dtype)], {"dim": dim - len(shape) if d.bool() else dim}
 
 
 @composite(

@@ -467,7 +467,7 @@ def _grid_sample_sample(d: Any) -> Any:
     batch = d.one((0, 1, 2, 4))
     x = d.array((batch, d.int(1, 3), *[d.int(1, 5) for _ in range(n)]), dtype)
     grid = d.array((batch, *[d.int(1, 4) for _ in range(n)], n), dtype, (-1.4, 1.4))
-    mode = d.one(("bilinear", "bicubic") if n == 2 else ("bilinear",))
+    mode = d.one(("bilinear", "bicubic", "nearest") if n == 2 else ("bilinear", "nearest"))
     return [x, grid], {"mode": mode, "padding_mode": d.one(("zeros", "border", "reflection")), "align_corners": d.bool()}
 
 
