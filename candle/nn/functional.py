@@ -8,7 +8,7 @@ from ..create import arange
 from ..errors import CandleError, ShapeError
 from ..op import FUNCTIONS, OPS
 from ..random import rand_like
-from ..tensor import Tensor
+from ..tensor import Tensor, is_grad_enabled
 
 
 def __getattr__(name: str) -> Any:
@@ -29,10 +29,10 @@ def __dir__() -> list[str]:
 
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """The rows of ``weight[n, d]`` at the indices ``input``; the row ``padding_idx`` gets no gradient."""
-    if padding_idx is not None and weight.requires_grad:
-        rows = arange(weight.shape[0], device=weight.backend) == padding_idx % weight.shape[0]
-        weight = OPS["where"](rows.unsqueeze(1), weight.detach(), weight)
-    return OPS["embedding"](weight, input)
+    y = FUNCTIONS["embedding"](weight, input)
+    if padding_idx is None or not weight.requires_grad or not is_grad_enabled():
+        return y
+    return OPS["where"]((input == padding_idx % weight.shape[0]).unsqueeze(-1), y.detach(), y)
 
 
 def embedding_bag(
