@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from ..dtype import ALL, NUMBERS
 from ..errors import ShapeError
 from ..op import OPS, Ints, Op, Spec, composite, primitive
-from .elementwise import conj
+from .elementwise import conj, in_single
 
 # Shapes: x[batch, channels, *sizes]; kernel, stride and dilation hold one number per spatial dimension, padding holds
 # one pair (before, after).  A window's element k at position y lies at y * stride - before + k * dilation.
@@ -205,6 +205,12 @@ def _biased(y: Any, bias: Any) -> Any:
 
 
 def _conv_expand(x, weight, bias, stride, padding, dilation, groups):
+    # a bias is added before the one rounding: a product of halves may overflow where the sum does not
+    products = _conv_products if bias is None else in_single(_conv_products)
+    return products(x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+def _conv_products(x, weight, bias, stride, padding, dilation, groups):
     batch, channels, (out, _, *kernel) = x.shape[0], x.shape[1], weight.shape
     cols = columns(x, tuple(kernel), stride, padding, dilation)
     counts = cols.shape[2 + len(kernel) :]

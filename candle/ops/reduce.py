@@ -114,7 +114,9 @@ def prod(x, *, dim: Dims = None, keepdim: bool = False, dtype: DType = None):
     sample=_sample(INEXACT),
     result=lambda x, *, dim, keepdim, dtype: dtype or x.dtype,
     vjp=(lambda g, _y, _x, dim, keepdim, dtype: unreduced(g / max(_count(_x, dim), 1), _x, dim),),
-    expand=in_single(lambda x, *, dim, keepdim, dtype: _mean(x if dtype is None else x.to(dtype=dtype), dim, keepdim)),
+    expand=lambda x, *, dim, keepdim, dtype: in_single(_mean)(
+        x if dtype is None else x.to(dtype=dtype), dim=dim, keepdim=keepdim
+    ),
 )
 def mean(x, *, dim: Dims = None, keepdim: bool = False, dtype: DType = None):
     """Mean; of nothing, NaN."""

@@ -6,7 +6,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..dtype import ALL, EVERY, FLOATS, INTEGERS, NUMBERS, QUANTISED, as_dtype, bool_, iinfo, int64
+from ..dtype import ALL, EVERY, FLOATS, INTEGERS, NUMBERS, QUANTISED, as_dtype, bool_, iinfo, int64, uint64
 from ..errors import CaptureError, DimError, DTypeError, ShapeError
 from ..op import OPS, Ints, Spec, broadcast_shapes, composite, function, primitive
 from .movement import as_operand, axis, filled, iota, whole_rows
@@ -807,8 +807,11 @@ def _scatter_reduce_expand(x: Any, index: Any, src: Any, *, dim: int, reduce: st
         return scatter_add(start, index, src, dim=dim)
     if reduce == "mean":
         total = scatter_add(start, index, src, dim=dim)
-        n = _counts(x, index, dim, include_self)
-        return total / n if x.dtype.kind in "fc" else total.floor_divide(n)
+        if x.dtype.kind in "fc":
+            return total / _counts(x, index, dim, include_self)
+        wide = uint64 if x.dtype is uint64 else int64  # that hold the counts and the totals
+        n = _counts(x, index, dim, include_self, wide)
+        return total.to(dtype=wide).floor_divide(n).to(dtype=x.dtype)
     neutral = filled(x, (), _bottom(x.dtype, reduce))
 
     def combine(part: Any, hot: Any, values: Any) -> Any:
@@ -897,7 +900,8 @@ def scatter_reduce(x, index, src, *, dim: int, reduce: str, include_self: bool =
         n = np.full(y.shape, int(include_self), np.int64)
         np.add.at(n, at, 1)
         n = np.maximum(n, 1)
-        y = y / n.astype(y.real.dtype) if y.dtype.kind in "fc" else y // n
+        wide = y.real.dtype if y.dtype.kind in "fc" else np.uint64 if y.dtype == np.uint64 else np.int64
+        y = (y / n.astype(wide) if y.dtype.kind in "fc" else y // n.astype(wide)).astype(y.dtype)
     return y.reshape(x.shape)
 
 

@@ -34,7 +34,9 @@ def _refused(name: str, why: str) -> Function:
 
 @kernel(after=_refused("cholesky", "takes positive-definite matrices, but not all are"))
 def linalg_cholesky(out: Any, x: Array, *, upper: bool) -> Array:
-    return jnp.linalg.cholesky(x, upper=upper, symmetrize_input=False)
+    lower = x.mT.conj() if upper else x  # JAX looks at the lower triangle whichever is asked for
+    y = jnp.linalg.cholesky(lower, symmetrize_input=False)
+    return y.mT.conj() if upper else y
 
 
 @kernel()
