@@ -37,6 +37,7 @@ def _array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
         else:
             array = np.asarray(value)
             if dtype.kind in "iu" and not hasattr(value, "dtype"):
+                array = _integers(value, array)
                 _fits(array, dtype)
             if array.dtype != dtype.numpy:
                 with np.errstate(all="ignore"):
@@ -51,9 +52,17 @@ def _array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
     return array
 
 
+def _integers(value: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Python's integers as they are, where NumPy made floats of them: it does where some are beyond int64 and some are not."""
+    if array.dtype == np.float64 and array.size and np.abs(array).max() >= 2**53:
+        exact = np.asarray(value, object)
+        return exact if all(isinstance(v, int) for v in exact.flat) else array
+    return array
+
+
 def _fits(array: np.ndarray[Any, Any], dtype: DType) -> None:
     """Raise DTypeError where Python's numbers are beyond an integer dtype, which would wrap them around."""
-    if not array.size or array.dtype.kind not in "iuf":
+    if not array.size or array.dtype.kind not in "iufO":
         return
     limits = dt.iinfo(dtype)
     for v in (array.min(), array.max()):

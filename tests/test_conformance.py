@@ -117,6 +117,31 @@ def test_a_softmax_of_another_dtype_is_that_where_it_expands(op, given, wanted):
     np.testing.assert_allclose(there.to(device="numpy").numpy(), here.numpy(), rtol=2e-3)
 
 
+def test_expansions_keep_dtype_range_and_counts():
+    there = lambda x, dtype: candle.tensor(x, dtype=dtype).to(device="minimal")
+    assert there([1.0, 2.5], "bfloat16").mean(dtype="float32").dtype is candle.float32
+    for name in ("cosh", "sinh"):  # the result is finite where e^x is not
+        y = OPS[name](there([89.0, -89.0, np.inf, 0.5], "float32"))
+        np.testing.assert_allclose(y.numpy(), getattr(np, name)(np.array([89.0, -89.0, np.inf, 0.5])).astype("f4"), rtol=2e-6)
+    x = np.array([2.0**18, 1.8e6, 2e8, 1e300])
+    for name in ("arcsinh", "arccosh"):
+        np.testing.assert_allclose(getattr(there(x, "float64"), name)().numpy(), getattr(np, name)(x), rtol=4e-15)
+    x = np.array([-126.0, 83.54758, 127.0], np.float32)
+    np.testing.assert_allclose(there(x, "float32").exp2().numpy(), np.exp2(x), rtol=3e-7)
+
+
+@pytest.mark.parametrize("device", ["numpy", "minimal"])
+def test_a_scattered_mean_of_integers_holds_its_counts_and_its_largest_numbers(device):
+    top = 2**64 - 3
+    x, values = [candle.tensor(v, dtype="uint64").to(device=device) for v in ([top, 5], [7, 9])]
+    at = candle.tensor([1, 1]).to(device=device)
+    y = x.scatter_reduce(0, at, values, "mean")
+    assert y.dtype is candle.uint64 and [int(v) for v in y.numpy()] == [top, 7]
+    index, ones = candle.zeros(200, dtype="int64"), candle.zeros(200, dtype="int8")
+    start = candle.tensor([100], dtype="int8").to(device=device)
+    assert start.scatter_reduce(0, index.to(device=device), ones.to(device=device), "mean").numpy().tolist() == [0]
+
+
 @pytest.mark.parametrize("op", ["add", "sum", "sort", "index_select", "cast", "conv2d", "matmul"])
 def test_every_dtype_flavour_and_size_is_drawn(op):
     op = OPS[op]
