@@ -1,33 +1,42 @@
 // The packed, blocked product in one working type T (float or double), as Goto and van de Geijn describe it
 // (https://doi.org/10.1145/1356052.1356053): B's slab [KC, n] in panels of NR columns, A's block [MC, KC] in panels of MR rows.
-// Included once per type, with T, V (a vector of T), VU (the same, unaligned), VL, FMA and the suffix of the names, X, defined.
+// Included once per kind of product, with these defined: T, the type of C's sums, and V, VU, VL, a vector of it, the same
+// unaligned, its length; P and PV, an element of a panel and a vector of it, which holds GROUP neighbours along k;
+// FMA(x, y, sum); X, the suffix of names.  With COMPENSATED, a last row of B's panels is what the sums begin with.
 
 #define NR (NV * VL)
+#ifndef N
 #define C4(a, b) a##b
 #define C3(a, b) C4(a, b)
 #define N(name) C3(name, X)
+#endif
 
 // -- the micro-kernel: c[mr, nv * VL] (+)= a[kc][MR] b[kc][NR] --------------------------------------
 
-INL void N(tile)(const int mr, const int nv, long kc, const T *a, const T *b, T *c, long ldc, int more) {
+INL void N(tile)(const int mr, const int nv, long kc, const P *a, const P *b, T *c, long ldc, int more) {
   V acc[MR][NV];
+#if COMPENSATED
+  const P *init = b + kc * NR;
+  UNROLL for (int i = 0; i < mr; i++)
+    UNROLL for (int j = 0; j < nv; j++) acc[i][j] = *(const VU *)(init + j * VL);
+#else
   UNROLL for (int i = 0; i < mr; i++)
     UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (V){0};
-  for (int i = 0; i < mr; i++) __builtin_prefetch(c + i * ldc, 1), __builtin_prefetch(c + i * ldc + NR - 1, 1);
-#define STEP(u)                                                                                  \
-  {                                                                                              \
-    V y[NV];                                                                                     \
-    UNROLL for (int j = 0; j < nv; j++) y[j] = *(const VU *)(b + (u) * NR + j * VL);             \
-    UNROLL for (int i = 0; i < mr; i++) {                                                        \
-      V x = a[(u) * MR + i] - (V){0};                                                            \
-      UNROLL for (int j = 0; j < nv; j++) acc[i][j] = FMA(x, y[j], acc[i][j]);                   \
-    }                                                                                            \
+#endif
+  UNROLL for (int i = 0; i < mr; i++) __builtin_prefetch(c + i * ldc, 1), __builtin_prefetch(c + i * ldc + NR - 1, 1);
+#define STEP(u)                                                                                    \
+  {                                                                                                \
+    PV y[NV];                                                                                      \
+    UNROLL for (int j = 0; j < nv; j++) memcpy(&y[j], b + (u) * NR + j * VL, sizeof(PV));          \
+    UNROLL for (int i = 0; i < mr; i++) {                                                          \
+      PV x = a[(u) * MR + i] - (PV){0};                                                            \
+      UNROLL for (int j = 0; j < nv; j++) acc[i][j] = FMA(x, y[j], acc[i][j]);                     \
+    }                                                                                              \
   }
+#define AHEAD_(u) UNROLL for (long q = 0; q < NR * (long)sizeof(P); q += 64) __builtin_prefetch((const char *)(b + (16 + (u)) * NR) + q);
   long k = kc;
   for (; k >= 4; k -= 4) {
-    __builtin_prefetch(b + 16 * NR), __builtin_prefetch(b + 17 * NR), __builtin_prefetch(b + 18 * NR), __builtin_prefetch(b + 19 * NR);
-    if (NR * sizeof(T) > 64)
-      __builtin_prefetch(b + 16 * NR + VL), __builtin_prefetch(b + 17 * NR + VL), __builtin_prefetch(b + 18 * NR + VL), __builtin_prefetch(b + 19 * NR + VL);
+    AHEAD_(0) AHEAD_(1) AHEAD_(2) AHEAD_(3)
     STEP(0) STEP(1) STEP(2) STEP(3)
     a += 4 * MR, b += 4 * NR;
   }
@@ -36,20 +45,20 @@ INL void N(tile)(const int mr, const int nv, long kc, const T *a, const T *b, T 
     a += MR, b += NR;
   }
 #undef STEP
-  if (more) {
-    UNROLL for (int i = 0; i < mr; i++)
-      UNROLL for (int j = 0; j < nv; j++) {
-        VU *p = (VU *)(c + i * ldc + j * VL);
-        *p = *p + acc[i][j];
-      }
-  } else {
-    UNROLL for (int i = 0; i < mr; i++)
-      UNROLL for (int j = 0; j < nv; j++) *(VU *)(c + i * ldc + j * VL) = acc[i][j];
-  }
+#undef AHEAD_
+  UNROLL for (int i = 0; i < mr; i++)
+    UNROLL for (int j = 0; j < nv; j++) {
+      VU *p = (VU *)(c + i * ldc + j * VL);
+      *p = more ? *p + acc[i][j] : acc[i][j];
+    }
 }
-typedef void N(kernel)(long kc, const T *a, const T *b, T *c, long ldc, int more);
+typedef void N(kernel)(long kc, const P *a, const P *b, T *c, long ldc, int more);
+#if FEW  // kinds seldom met have the full tile only
+static void N(whole)(long kc, const P *a, const P *b, T *c, long ldc, int more) { N(tile)(MR, NV, kc, a, b, c, ldc, more); }
+#define KERNEL(m, n) N(whole)
+#else
 #define ROW(m, n)                                                                                               \
-  static __attribute__((noinline)) void N(tile_##m##_##n)(long kc, const T *a, const T *b, T *c, long ldc, int more) { \
+  static __attribute__((noinline)) void N(tile_##m##_##n)(long kc, const P *a, const P *b, T *c, long ldc, int more) { \
     N(tile)(m, n, kc, a, b, c, ldc, more);                                                                      \
   }
 #define COLUMNS(m) ROW(m, 1) ROW(m, 2) ROW_IF_WIDE(m, 3) ROW_IF_WIDE(m, 4)
@@ -76,11 +85,14 @@ static N(kernel) *const N(tiles)[MR][NV] = {
   NAMES(7) NAMES(8) NAMES(9) NAMES(10) NAMES(11) NAMES(12) NAMES(13) NAMES(14)
 #endif
 };
+#define KERNEL(m, n) N(tiles)[(m) - 1][(n) - 1]
 #undef ROW
 #undef COLUMNS
 #undef ROW_IF_WIDE
 #undef NAMES
+#endif
 
+#if GROUP == 1
 // -- packing: to[k][width] = from[i * is + k * ks], i < n <= width ------------------------------------
 
 INL T N(load)(int type, const void *p, long i) {
@@ -168,18 +180,25 @@ INL void N(pack_as)(int type, const int width, T *to, const void *from, long n, 
     default: call(GEMM_F32);                \
   }
 #else
-#define EACH_TYPE(call) call(GEMM_F64);
+#define EACH_TYPE(call) call(GEMM_F64);  // any type as wide as T
 #endif
 static void N(pack_rows)(int type, T *to, const void *from, long n, long kc, long is, long ks) {
+  (void)type;
 #define CALL(t) N(pack_as)(t, MR, to, from, n, kc, is, ks)
   EACH_TYPE(CALL)
 #undef CALL
 }
 static void N(pack_columns)(int type, T *to, const void *from, long n, long kc, long is, long ks) {
+  (void)type;
 #define CALL(t) N(pack_as)(t, NR, to, from, n, kc, is, ks)
   EACH_TYPE(CALL)
 #undef CALL
 }
+#undef EACH_TYPE
+#endif
+
+#define KQ(kc) (((kc) + GROUP - 1) / GROUP)
+#define PANEL(kc) ((KQ(kc) + COMPENSATED) * NR)  // elements of a panel of B
 
 // -- one block of C ---------------------------------------------------------------------------------
 
@@ -187,34 +206,54 @@ typedef struct {
   const Gemm *g;
   T *part;          // where sums over earlier slabs lie, [m, n] with strides pr, pc
   long pr, pc;
-  const T *slab;    // B's panels, [n / NR][kc][NR]
-  T *pack;          // the same, while it is made
+  const P *slab;    // B's panels, [n / NR][kc][NR]
+  P *pack;          // the same, while it is made
   long k0, kc;      // the slab
+  const P *rows_packed;  // A's rows, if one block holds them all; then B's panels are packed where they are used
   long mc, nc;      // a tile of C
   long rows, columns;  // how many tiles
+  int failed;          // memory was lacking
 } N(Plan);
 
-// Rows i0.., columns j0.. of C, in panels; `a` is room for the packed rows
-static void N(block)(const N(Plan) * p, long i0, long mb, long j0, long nb, T *a) {
+static void N(pack_block)(const N(Plan) * p, long i0, long mb, P *a) {
   const Gemm *g = p->g;
-  size_t size = SIZE(g->type);
-  const char *from = (const char *)g->a + (i0 * g->ar + p->k0 * g->ac) * (long)size;
-  long kc = p->kc, last = p->k0 + kc == g->k, more = p->k0 > 0;
+  long size = SIZE(g->type);
+  const char *from = (const char *)g->a + (i0 * g->ar + p->k0 * g->ac) * size;
   for (long i = 0; i < mb; i += MR)
-    N(pack_rows)(g->type, a + i * kc, from + i * g->ar * (long)size, mb - i < MR ? mb - i : MR, kc, g->ar, g->ac);
-  int direct = p->pc == 1 && !(last && (p->part != g->c || EPILOGUE(g)));
+    N(pack_rows)(g->type, a + i * KQ(p->kc), from + i * g->ar * size, mb - i < MR ? mb - i : MR, p->kc, g->ar, g->ac);
+}
+static void N(pack_panel)(const N(Plan) * p, long j, P *to) {
+  const Gemm *g = p->g;
+  long nr = g->n - j < NR ? g->n - j : NR;
+  N(pack_columns)(g->type, to, (const char *)g->b + (p->k0 * g->br + j * g->bc) * SIZE(g->type), nr, p->kc, g->bc, g->br);
+}
+
+// Rows i0.., columns j0.. of C, in panels; `a` is room for the packed rows
+static void N(block)(const N(Plan) * p, long i0, long mb, long j0, long nb, P *a) {
+  const Gemm *g = p->g;
+  long kc = p->kc, last = p->k0 + kc == g->k, more = p->k0 > 0;
+  P *panel = 0;
+  if (p->rows_packed) {
+    panel = p->slab ? 0 : a;
+    a = (P *)p->rows_packed;
+  } else {
+    N(pack_block)(p, i0, mb, a);
+  }
+  int direct = p->pc == 1 && (!last || (SIZE(g->out) == sizeof(T) && !EPILOGUE(g)));
   for (long j = j0; j < j0 + nb; j += NR) {
     long nr = g->n - j < NR ? g->n - j : NR;
-    const T *b = p->slab + j * kc;
+    const P *b = panel ? panel : p->slab + j / NR * PANEL(kc);
+    if (panel) N(pack_panel)(p, j, panel);
     for (long i = 0; i < mb; i += MR) {
       long mr = mb - i < MR ? mb - i : MR;
-      int nv = (int)((nr + VL - 1) / VL);
-      if (direct && nr % VL == 0) {
-        N(tiles)[mr - 1][nv - 1](kc, a + i * kc, b, p->part + (i0 + i) * p->pr + j, p->pr, (int)more);
+      const int nv = (int)((nr + VL - 1) / VL);
+      (void)nv;
+      if (direct && (FEW ? nr == NR && mr == MR : nr % VL == 0)) {
+        KERNEL(mr, nv)(KQ(kc), a + i * KQ(kc), b, p->part + (i0 + i) * p->pr + j, p->pr, (int)more);
         continue;
       }
       T c[MR * NR] __attribute__((aligned(64)));
-      N(tiles)[mr - 1][nv - 1](kc, a + i * kc, b, c, NR, 0);
+      KERNEL(mr, nv)(KQ(kc), a + i * KQ(kc), b, c, NR, 0);
       T *old = p->part + (i0 + i) * p->pr + j * p->pc;
       if (more)
         for (long r = 0; r < mr; r++)
@@ -233,22 +272,20 @@ static void N(run_tile)(void *ctx, long tile, int worker) {
   (void)worker;
   long i0 = tile % p->rows * p->mc, j0 = tile / p->rows * p->nc;
   long mb = p->g->m - i0 < p->mc ? p->g->m - i0 : p->mc, nb = p->g->n - j0 < p->nc ? p->g->n - j0 : p->nc;
-  T *a = scratch(0, (size_t)((p->mc + MR) * p->kc + 64) * sizeof(T));
-  if (a) N(block)(p, i0, mb, j0, nb, a);
+  P *a = scratch(0, (size_t)(p->rows_packed ? PANEL(p->kc) : (p->mc + MR) * KQ(p->kc)) * sizeof(P) + 256);
+  if (a)
+    N(block)(p, i0, mb, j0, nb, a);
+  else
+    ((N(Plan) *)p)->failed = 1;
 }
 static void N(run_pack)(void *ctx, long tile, int worker) {
   const N(Plan) *p = ctx;
-  const Gemm *g = p->g;
   (void)worker;
-  long size = SIZE(g->type);
   long first = tile * PANELS, end = first + PANELS;
-  for (long q = first; q < end && q * NR < g->n; q++) {
-    long j = q * NR, nr = g->n - j < NR ? g->n - j : NR;
-    N(pack_columns)(g->type, p->pack + j * p->kc, (const char *)g->b + (p->k0 * g->br + j * g->bc) * size, nr, p->kc, g->bc, g->br);
-  }
+  for (long q = first; q < end && q * NR < p->g->n; q++) N(pack_panel)(p, q * NR, p->pack + q * PANEL(p->kc));
 }
 
-// The whole product, on at most `threads` workers; 0, or -1 where memory is lacking
+// A product of columns that a slab holds, on at most `threads` workers; 0, or -1 where memory is lacking
 static int N(blocked)(const Gemm *g, int threads) {
   N(Plan) p = {.g = g, .part = (T *)g->c, .pr = g->cr, .pc = g->cc};
   long slabs = (g->k + KC - 1) / KC, kc = (g->k + slabs - 1) / slabs;
@@ -268,7 +305,7 @@ static int N(blocked)(const Gemm *g, int threads) {
     long want = threads * 3;
     long split = (want + blocks - 1) / blocks;
     if (split > 1) nc = ((wide / NR + split - 1) / split) * NR;
-    if (nc < 4 * NR && g->m >= 4 * MR) {  // rather fewer rows than narrow tiles
+    if (nc < 4 * NR && blocks > 1) {  // rather fewer rows than narrow tiles
       nc = wide < 4 * NR ? wide : 4 * NR;
       long columns = (wide + nc - 1) / nc, high = (want + columns - 1) / columns;
       mc = ((g->m + high - 1) / high + MR - 1) / MR * MR;
@@ -277,15 +314,20 @@ static int N(blocked)(const Gemm *g, int threads) {
   }
   p.mc = mc, p.nc = nc;
   p.rows = (g->m + mc - 1) / mc, p.columns = (g->n + nc - 1) / nc;
-  if (!g->packed) {
-    p.pack = scratch(1, (size_t)(wide * kc + 64) * sizeof(T));
+  P *rows = 0;
+  if (p.rows == 1) {
+    rows = scratch(3, (size_t)((p.mc + MR) * KQ(kc)) * sizeof(P) + 256);
+    if (!rows) return -1;
+    p.rows_packed = rows;
+  } else if (!g->packed) {
+    p.pack = scratch(1, (size_t)(wide / NR * PANEL(kc)) * sizeof(P) + 256);
     if (!p.pack) return -1;
   }
   for (p.k0 = 0; p.k0 < g->k; p.k0 += p.kc) {
     p.kc = g->k - p.k0 < kc ? g->k - p.k0 : kc;
     if (g->packed) {
-      p.slab = (const T *)g->packed + p.k0 * wide;
-    } else {
+      p.slab = (const P *)g->packed + p.k0 / KC * (wide / NR * PANEL(KC));
+    } else if (!rows) {
       long packs = (wide / NR + PANELS - 1) / PANELS;
       if (threads > 1 && packs > 1)
         pool_run(packs, N(run_pack), &p);
@@ -293,11 +335,29 @@ static int N(blocked)(const Gemm *g, int threads) {
         for (long t = 0; t < packs; t++) N(run_pack)(&p, t, 0);
       p.slab = p.pack;
     }
+    if (rows) N(pack_block)(&p, 0, g->m, rows);
     if (threads > 1 && p.rows * p.columns > 1)
       pool_run(p.rows * p.columns, N(run_tile), &p);
     else
       for (long t = 0; t < p.rows * p.columns; t++) N(run_tile)(&p, t, 0);
   }
-  return 0;
+  return p.failed ? -1 : 0;
 }
-#undef NR
+
+#if PREPACKED
+// -- B packed once --------------------------------------------------------------------------------------
+
+static size_t N(packed_size)(long k, long n) {
+  long whole = k / KC, rest = k % KC;
+  return (size_t)((n + NR - 1) / NR * (whole * PANEL(KC) + (rest ? PANEL(rest) : 0))) * sizeof(P);
+}
+static void N(pack_all)(const Gemm *g, P *to) {
+  N(Plan) p = {.g = g};
+  for (p.k0 = 0; p.k0 < g->k; p.k0 += KC) {
+    p.kc = g->k - p.k0 < KC ? g->k - p.k0 : KC;
+    for (long j = 0; j < g->n; j += NR, to += PANEL(p.kc)) N(pack_panel)(&p, j, to);
+  }
+}
+#endif
+#undef KQ
+#undef PANEL

@@ -1,7 +1,8 @@
 // Products with at most ROWS_MAX rows: B is read once where it lies, each worker a range of its columns.
 // Included once per working type, after gemm_core.h.
 
-#define KB 64  // rows of B gone through together, where its rows are contiguous
+#define KB 8       // rows of B gone through together, where its rows are contiguous: more would meet in the same cache sets
+#define AHEAD 512  // bytes fetched ahead
 
 // -- B's rows contiguous: c[m, nv * VL] += x[kc][m] b[kc, nv * VL] ------------------------------------
 
@@ -11,7 +12,7 @@ INL void N(across)(int type, const int m, const int nv, long kc, const T *x, con
     UNROLL for (int j = 0; j < nv; j++) acc[i][j] = first ? (V){0} : *(const VU *)(c + i * ldc + j * VL);
   const long size = SIZE(type), line = nv * VL * size;
   for (long k = 0; k < kc; k++, b += br, x += m) {
-    UNROLL for (long q = 0; q < line; q += 64) __builtin_prefetch(b + line + q);
+    UNROLL for (long q = 0; q < line; q += 64) __builtin_prefetch(b + AHEAD + q);
     V y[8];
     UNROLL for (int j = 0; j < nv; j++) y[j] = N(loadv)(type, b, j * VL);
     UNROLL for (int i = 0; i < m; i++) {
@@ -124,8 +125,14 @@ INL void N(dot_strip)(int type, const int mt, const int nt, long k, const T *x, 
 #else
 #define SKINNY(type, KIND, call) KIND(call, GEMM_F64)
 #endif
-static void N(strip_of)(int type, long m, long k, const T *x, const char *b, long br, long n, T *c, long ldc) { SKINNY(type, STRIP, CALL_STRIP) }
-static void N(dots_of)(int type, long m, long k, const T *x, long xs, const char *b, long bc, long n, T *c, long ldc) { SKINNY(type, DOTS, CALL_DOTS) }
+static void N(strip_of)(int type, long m, long k, const T *x, const char *b, long br, long n, T *c, long ldc) {
+  (void)type;
+  SKINNY(type, STRIP, CALL_STRIP)
+}
+static void N(dots_of)(int type, long m, long k, const T *x, long xs, const char *b, long bc, long n, T *c, long ldc) {
+  (void)type;
+  SKINNY(type, DOTS, CALL_DOTS)
+}
 #undef STRIP
 #undef DOTS
 #undef CALL_STRIP
@@ -136,6 +143,7 @@ typedef struct {
   const Gemm *g;
   const T *x;   // the rows, widened: [m][xs], or for contiguous rows of B [k][m] in groups of ROWS_ONCE
   long xs, nc;  // columns in a tile
+  int failed;
 } N(Rows);
 
 static void N(run_rows)(void *ctx, long tile, int worker) {
@@ -144,7 +152,10 @@ static void N(run_rows)(void *ctx, long tile, int worker) {
   (void)worker;
   long size = SIZE(g->type), j0 = tile * p->nc, n = g->n - j0 < p->nc ? g->n - j0 : p->nc, ldc = (n + VL - 1) / VL * VL;
   T *c = scratch(0, (size_t)(g->m * ldc) * sizeof(T));
-  if (!c) return;
+  if (!c) {
+    ((N(Rows) *)p)->failed = 1;
+    return;
+  }
   const char *b = (const char *)g->b + j0 * g->bc * size;
   int dot = g->br == 1 && g->bc != 1;
   // the rows go through B in groups; several columns at a time, so that a later group finds them in the cache
@@ -186,15 +197,19 @@ static int N(skinny)(const Gemm *g, int threads) {
   p.x = x;
   long least = 65536 / (g->k * (long)SIZE(g->type)) + 1;  // a tile is worth a hand-over
   least = (least + 63) / 64 * 64;
-  long nc = (g->n / (threads * 4L) + 63) / 64 * 64;
+  // long rows are read as streams: few tiles, as long as the sums stay in the second-level cache
+  long share = threads == 1 ? 1 : dot ? threads * 4L : threads * 2L, most = dot ? 4096 : 65536 / g->m;
+  long nc = (g->n / share + 63) / 64 * 64;
   if (nc < least) nc = least;
-  if (nc > 4096) nc = 4096;
+  if (nc > most) nc = (most + 63) / 64 * 64;
   p.nc = nc;
   long tiles = (g->n + nc - 1) / nc;
   if (threads > 1 && tiles > 1)
     pool_run(tiles, N(run_rows), &p);
   else
     for (long t = 0; t < tiles; t++) N(run_rows)(&p, t, 0);
-  return 0;
+  return p.failed ? -1 : 0;
 }
 #undef ROWS_ONCE
+#undef KB
+#undef AHEAD

@@ -35,6 +35,14 @@ typedef double d4u __attribute__((vector_size(32), aligned(8)));
 typedef uint16_t h4 __attribute__((vector_size(8)));
 typedef uint16_t h4u __attribute__((vector_size(8), aligned(2)));
 typedef uint32_t u4 __attribute__((vector_size(16)));
+typedef uint32_t vuu __attribute__((vector_size(VBYTES), aligned(4)));
+typedef uint64_t vl __attribute__((vector_size(VBYTES)));
+typedef uint64_t vlu __attribute__((vector_size(VBYTES), aligned(8)));
+typedef uint32_t u4u __attribute__((vector_size(16), aligned(4)));
+typedef uint32_t u4h __attribute__((vector_size(16), aligned(2)));
+typedef uint32_t u4b __attribute__((vector_size(16), aligned(1)));
+typedef uint64_t l4 __attribute__((vector_size(32)));
+typedef uint64_t l4u __attribute__((vector_size(32), aligned(8)));
 #define VF ((long)(VBYTES / 4))
 #define VD ((long)(VBYTES / 8))
 
