@@ -1,19 +1,14 @@
 // Matrix products: which way a product goes, and the ways of float and double, half precision widened.
 #include "gemm.h"
 #include "gemm_vec.h"
-#include <stdlib.h>
-#include <math.h>
 
-#ifdef STANDALONE
-#include "stub.h"
-#endif
 
-INL long SIZE(int type) {
+INL int64_t SIZE(int type) {  // a switch, so that it folds where the type is known
   switch (type) {
-    case GEMM_I8: case GEMM_U8: return 1;
-    case GEMM_F16: case GEMM_BF16: case GEMM_I16: case GEMM_U16: return 2;
-    case GEMM_F32: case GEMM_I32: case GEMM_U32: return 4;
-    case GEMM_C128: return 16;
+    case D_I8: case D_U8: return 1;
+    case D_F16: case D_BF16: case D_I16: case D_U16: return 2;
+    case D_F32: case D_I32: case D_U32: return 4;
+    case D_C128: return 16;
     default: return 8;
   }
 }
@@ -56,40 +51,40 @@ static float activated(int kind, float x) {
   }
 }
 #define FINISH(T, name, SCALAR)                                                                                          \
-  static void name(const Gemm *g, T *c, long ldc, long i0, long j0, long mr, long nr) {                                  \
+  static void name(const Gemm *g, T *c, int64_t ldc, int64_t i0, int64_t j0, int64_t mr, int64_t nr) {                                  \
     if (EPILOGUE(g))                                                                                                     \
-      for (long i = 0; i < mr; i++)                                                                                      \
-        for (long j = 0; j < nr; j++) {                                                                                  \
+      for (int64_t i = 0; i < mr; i++)                                                                                      \
+        for (int64_t j = 0; j < nr; j++) {                                                                                  \
           T x = c[i * ldc + j];                                                                                          \
           if (g->bias) x += SCALAR(g->out, g->bias, (i0 + i) * g->bias_r + (j0 + j) * g->bias_c);                        \
           if (g->activation) x = (T)activated(g->activation, (float)x);                                                  \
           if (g->residual) x += SCALAR(g->out, g->residual, (i0 + i) * g->rr + (j0 + j) * g->rc);                        \
           c[i * ldc + j] = x;                                                                                            \
         }                                                                                                                \
-    for (long i = 0; i < mr; i++) {                                                                                      \
+    for (int64_t i = 0; i < mr; i++) {                                                                                      \
       const T *p = c + i * ldc;                                                                                          \
       char *q = (char *)g->c + ((i0 + i) * g->cr + j0 * g->cc) * SIZE(g->out);                                           \
-      if (g->out == GEMM_F16)                                                                                            \
-        for (long j = 0; j < nr; j++) ((uint16_t *)q)[j * g->cc] = f16_of_f32((float)p[j]);                              \
-      else if (g->out == GEMM_BF16)                                                                                      \
-        for (long j = 0; j < nr; j++) ((uint16_t *)q)[j * g->cc] = bf16_of_f32((float)p[j]);                             \
+      if (g->out == D_F16)                                                                                            \
+        for (int64_t j = 0; j < nr; j++) ((uint16_t *)q)[j * g->cc] = f16_of_f32((float)p[j]);                              \
+      else if (g->out == D_BF16)                                                                                      \
+        for (int64_t j = 0; j < nr; j++) ((uint16_t *)q)[j * g->cc] = bf16_of_f32((float)p[j]);                             \
       else if (g->cc == 1)                                                                                               \
         memcpy(q, p, (size_t)nr * sizeof(T));                                                                            \
       else                                                                                                               \
-        for (long j = 0; j < nr; j++) ((T *)q)[j * g->cc] = p[j];                                                        \
+        for (int64_t j = 0; j < nr; j++) ((T *)q)[j * g->cc] = p[j];                                                        \
     }                                                                                                                    \
   }
 
 #define FINISH_INTEGER(T, name)                                                                                          \
-  static void name(const Gemm *g, T *c, long ldc, long i0, long j0, long mr, long nr) {                                  \
-    for (long i = 0; i < mr; i++) {                                                                                      \
+  static void name(const Gemm *g, T *c, int64_t ldc, int64_t i0, int64_t j0, int64_t mr, int64_t nr) {                                  \
+    for (int64_t i = 0; i < mr; i++) {                                                                                      \
       const T *p = c + i * ldc;                                                                                          \
       char *q = (char *)g->c + ((i0 + i) * g->cr + j0 * g->cc) * SIZE(g->out);                                           \
       switch (SIZE(g->out)) {                                                                                            \
-        case 1: for (long j = 0; j < nr; j++) ((uint8_t *)q)[j * g->cc] = (uint8_t)p[j]; break;                          \
-        case 2: for (long j = 0; j < nr; j++) ((uint16_t *)q)[j * g->cc] = (uint16_t)p[j]; break;                        \
-        case 4: for (long j = 0; j < nr; j++) ((uint32_t *)q)[j * g->cc] = (uint32_t)p[j]; break;                        \
-        default: for (long j = 0; j < nr; j++) ((uint64_t *)q)[j * g->cc] = (uint64_t)p[j];                              \
+        case 1: for (int64_t j = 0; j < nr; j++) ((uint8_t *)q)[j * g->cc] = (uint8_t)p[j]; break;                          \
+        case 2: for (int64_t j = 0; j < nr; j++) ((uint16_t *)q)[j * g->cc] = (uint16_t)p[j]; break;                        \
+        case 4: for (int64_t j = 0; j < nr; j++) ((uint32_t *)q)[j * g->cc] = (uint32_t)p[j]; break;                        \
+        default: for (int64_t j = 0; j < nr; j++) ((uint64_t *)q)[j * g->cc] = (uint64_t)p[j];                              \
       }                                                                                                                  \
     }                                                                                                                    \
   }
@@ -100,7 +95,7 @@ static float activated(int kind, float x) {
 #define P float
 #define V vf
 #define PV vf
-#define VU vfu
+#define VU vf_mem
 #define VL VF
 #define T4 f4
 #define T4U f4u
@@ -110,8 +105,8 @@ static float activated(int kind, float x) {
 #define FEW 0
 #define PREPACKED 1
 #define X_IS_FLOAT 1
-static float load_f(int type, const void *p, long i);
-static void finish_f(const Gemm *g, float *c, long ldc, long i0, long j0, long mr, long nr);
+static float load_f(int type, const void *p, int64_t i);
+static void finish_f(const Gemm *g, float *c, int64_t ldc, int64_t i0, int64_t j0, int64_t mr, int64_t nr);
 #include "gemm_core.h"
 #include "gemm_skinny.h"
 FINISH(float, finish_f, load_f)
@@ -122,7 +117,7 @@ FINISH(float, finish_f, load_f)
 #define P double
 #define V vd
 #define PV vd
-#define VU vdu
+#define VU vd_mem
 #define VL VD
 #define T4 d4
 #define T4U d4u
@@ -132,8 +127,8 @@ FINISH(float, finish_f, load_f)
 #define FEW 0
 #define PREPACKED 1
 #define X_IS_FLOAT 0
-static double load_d(int type, const void *p, long i);
-static void finish_d(const Gemm *g, double *c, long ldc, long i0, long j0, long mr, long nr);
+static double load_d(int type, const void *p, int64_t i);
+static void finish_d(const Gemm *g, double *c, int64_t ldc, int64_t i0, int64_t j0, int64_t mr, int64_t nr);
 #include "gemm_core.h"
 #include "gemm_skinny.h"
 FINISH(double, finish_d, load_d)
@@ -144,7 +139,7 @@ FINISH(double, finish_d, load_d)
 #define P uint32_t
 #define V vu
 #define PV vu
-#define VU vuu
+#define VU vu_mem
 #define VL VF
 #define T4 u4
 #define T4U u4u
@@ -154,16 +149,16 @@ FINISH(double, finish_d, load_d)
 #define FEW 1
 #define PREPACKED 0
 #define X_IS_FLOAT 0
-static void finish_u(const Gemm *g, uint32_t *c, long ldc, long i0, long j0, long mr, long nr);
+static void finish_u(const Gemm *g, uint32_t *c, int64_t ldc, int64_t i0, int64_t j0, int64_t mr, int64_t nr);
 #include "gemm_core.h"
 FINISH_INTEGER(uint32_t, finish_u)
 #include "gemm_undef.h"
 
 #define T uint64_t
 #define P uint64_t
-#define V vl
-#define PV vl
-#define VU vlu
+#define V vul
+#define PV vul
+#define VU vul_mem
 #define VL VD
 #define T4 l4
 #define T4U l4u
@@ -173,33 +168,33 @@ FINISH_INTEGER(uint32_t, finish_u)
 #define FEW 1
 #define PREPACKED 0
 #define X_IS_FLOAT 0
-static void finish_l(const Gemm *g, uint64_t *c, long ldc, long i0, long j0, long mr, long nr);
+static void finish_l(const Gemm *g, uint64_t *c, int64_t ldc, int64_t i0, int64_t j0, int64_t mr, int64_t nr);
 #include "gemm_core.h"
 FINISH_INTEGER(uint64_t, finish_l)
 #include "gemm_undef.h"
 
 // -- pairs: whole numbers of 8 and 16 bits, and bfloat16 where there is an instruction for it ---------------
 
-INL uint32_t half_of(int type, const void *p, long i) {
+INL uint32_t half_of(int type, const void *p, int64_t i) {
   switch (type) {
-    case GEMM_I8: return (uint16_t)((const int8_t *)p)[i];
-    case GEMM_U8: return ((const uint8_t *)p)[i];
+    case D_I8: return (uint16_t)((const int8_t *)p)[i];
+    case D_U8: return ((const uint8_t *)p)[i];
     default: return ((const uint16_t *)p)[i];
   }
 }
 // to[kc / 2][width], the halves of a word from neighbours along k
-INL void pack_pairs(int type, const int width, uint32_t *to, const void *from, long n, long kc, long is, long ks) {
-  const int wide = type != GEMM_I8 && type != GEMM_U8;
+INL void pack_pairs(int type, const int width, uint32_t *to, const void *from, int64_t n, int64_t kc, int64_t is, int64_t ks) {
+  const int wide = type != D_I8 && type != D_U8;
   const uint16_t *h = from;
-  long k = 0;
+  int64_t k = 0;
   if (wide && ks == 1) {
     const int groups = (width + 3) / 4;
     for (; k + 8 <= kc; k += 8)
       for (int g = groups - 1; g >= 0; g--) {
         u4 r[4];
         UNROLL for (int q = 0; q < 4; q++) {
-          long i = g * 4 + q;
-          r[q] = i < n ? *(const u4h *)(h + i * is + k) : (u4){0};
+          int64_t i = g * 4 + q;
+          r[q] = i < n ? (u4)(*(const u4h *)(h + i * is + k)) : (u4){0};
         }
         u4 a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), b = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
         u4 c = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7), d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
@@ -214,8 +209,8 @@ INL void pack_pairs(int type, const int width, uint32_t *to, const void *from, l
   } else if (wide && is == 1 && n == width && width % VF == 0) {
     for (; k + 2 <= kc; k += 2)
       UNROLL for (int i = 0; i < width; i += VF) {
-        vu lo = __builtin_convertvector(*(const vhu *)(h + k * ks + i), vu), hi = __builtin_convertvector(*(const vhu *)(h + (k + 1) * ks + i), vu);
-        *(vuu *)(to + k / 2 * width + i) = lo | hi << 16;
+        vu lo = __builtin_convertvector(*(const vh_mem *)(h + k * ks + i), vu), hi = __builtin_convertvector(*(const vh_mem *)(h + (k + 1) * ks + i), vu);
+        *(vu_mem *)(to + k / 2 * width + i) = lo | hi << 16;
       }
   }
   for (; k < kc; k += 2)
@@ -223,11 +218,11 @@ INL void pack_pairs(int type, const int width, uint32_t *to, const void *from, l
       to[k / 2 * width + i] = i >= n ? 0 : half_of(type, from, i * is + k * ks) | (k + 1 < kc ? half_of(type, from, i * is + (k + 1) * ks) << 16 : 0);
 }
 #define PACK_PAIRS(name, width)                                                                                \
-  static void name(int type, uint32_t *to, const void *from, long n, long kc, long is, long ks) {              \
+  static void name(int type, uint32_t *to, const void *from, int64_t n, int64_t kc, int64_t is, int64_t ks) {              \
     switch (type) {                                                                                            \
-      case GEMM_I8: pack_pairs(GEMM_I8, width, to, from, n, kc, is, ks); break;                                \
-      case GEMM_U8: pack_pairs(GEMM_U8, width, to, from, n, kc, is, ks); break;                                \
-      default: pack_pairs(GEMM_I16, width, to, from, n, kc, is, ks);                                           \
+      case D_I8: pack_pairs(D_I8, width, to, from, n, kc, is, ks); break;                                \
+      case D_U8: pack_pairs(D_U8, width, to, from, n, kc, is, ks); break;                                \
+      default: pack_pairs(D_I16, width, to, from, n, kc, is, ks);                                           \
     }                                                                                                          \
   }
 PACK_PAIRS(pack_pair_rows, MR)
@@ -251,7 +246,7 @@ INL vu pairs_fma(vu a, vu b, vu c) {
 #define P uint32_t
 #define V vu
 #define PV vu
-#define VU vuu
+#define VU vu_mem
 #define VL VF
 #define FMA pairs_fma
 #define GROUP 2
@@ -272,7 +267,7 @@ INL vf bf16_fma(vu a, vu b, vf c) { return (vf)_mm512_dpbf16_ps((__m512)c, (__m5
 #define P uint32_t
 #define V vf
 #define PV vu
-#define VU vfu
+#define VU vf_mem
 #define VL VF
 #define FMA bf16_fma
 #define GROUP 2
@@ -300,16 +295,16 @@ INL vu quads_fma(vu a, vu b, vu c) { return (vu)_mm512_dpbusd_epi32((__m512i)c, 
 #define RAISED 0u
 INL vu quads_fma(vu a, vu b, vu c) { return (vu)vdotq_s32((int32x4_t)c, (int8x16_t)a, (int8x16_t)b); }
 #endif
-INL void pack_quads(const int width, uint32_t flip, uint32_t *to, const int8_t *from, long n, long kc, long is, long ks) {
-  long k = 0;
+INL void pack_quads(const int width, uint32_t flip, uint32_t *to, const int8_t *from, int64_t n, int64_t kc, int64_t is, int64_t ks) {
+  int64_t k = 0;
   if (ks == 1) {
     const int groups = (width + 3) / 4;
     for (; k + 16 <= kc; k += 16)
       for (int g = groups - 1; g >= 0; g--) {
         u4 r[4];
         UNROLL for (int q = 0; q < 4; q++) {
-          long i = g * 4 + q;
-          r[q] = i < n ? *(const u4b *)(from + i * is + k) ^ flip : (u4){0};
+          int64_t i = g * 4 + q;
+          r[q] = i < n ? (u4)(*(const u4b *)(from + i * is + k)) ^ flip : (u4){0};
         }
         u4 a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), b = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
         u4 c = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7), d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
@@ -329,7 +324,7 @@ INL void pack_quads(const int width, uint32_t flip, uint32_t *to, const int8_t *
           typedef uint8_t vb __attribute__((vector_size(VBYTES / 4), aligned(1)));
           x |= __builtin_convertvector(*(const vb *)(from + (k + q) * ks + i), vu) << (8 * q);
         }
-        *(vuu *)(to + k / 4 * width + i) = x ^ flip;
+        *(vu_mem *)(to + k / 4 * width + i) = x ^ flip;
       }
   }
   for (; k < kc; k += 4)
@@ -339,19 +334,19 @@ INL void pack_quads(const int width, uint32_t flip, uint32_t *to, const int8_t *
       to[k / 4 * width + i] = x;
     }
 }
-static void pack_rows_q(int type, uint32_t *to, const void *from, long n, long kc, long is, long ks) {
+static void pack_rows_q(int type, uint32_t *to, const void *from, int64_t n, int64_t kc, int64_t is, int64_t ks) {
   (void)type;
   pack_quads(MR, RAISED, to, from, n, kc, is, ks);
 }
-static void pack_columns_q(int type, uint32_t *to, const void *from, long n, long kc, long is, long ks) {
+static void pack_columns_q(int type, uint32_t *to, const void *from, int64_t n, int64_t kc, int64_t is, int64_t ks) {
   (void)type;
-  const long width = NV * VF, kq = (kc + 3) / 4;
+  const int64_t width = NV * VF, kq = (kc + 3) / 4;
   pack_quads(NV * VF, 0, to, from, n, kc, is, ks);
 #if COMPENSATED
   vu sum[NV] = {{0}}, raise = (vu){0} + RAISED;
-  for (long k = 0; k < kq; k++)
-    UNROLL for (int j = 0; j < NV; j++) sum[j] = quads_fma(raise, *(const vuu *)(to + k * width + j * VF), sum[j]);
-  UNROLL for (int j = 0; j < NV; j++) *(vuu *)(to + kq * width + j * VF) = -sum[j];
+  for (int64_t k = 0; k < kq; k++)
+    UNROLL for (int j = 0; j < NV; j++) sum[j] = quads_fma(raise, *(const vu_mem *)(to + k * width + j * VF), sum[j]);
+  UNROLL for (int j = 0; j < NV; j++) *(vu_mem *)(to + kq * width + j * VF) = -sum[j];
 #else
   (void)width, (void)kq;
 #endif
@@ -360,7 +355,7 @@ static void pack_columns_q(int type, uint32_t *to, const void *from, long n, lon
 #define P uint32_t
 #define V vu
 #define PV vu
-#define VU vuu
+#define VU vu_mem
 #define VL VF
 #define FMA quads_fma
 #define GROUP 4
@@ -377,34 +372,34 @@ static void pack_columns_q(int type, uint32_t *to, const void *from, long n, lon
 
 static void transpose(Gemm *g) {
 #define SWAP(t, a, b) { t s_ = a; a = b; b = s_; }
-  SWAP(long, g->m, g->n)
+  SWAP(int64_t, g->m, g->n)
   SWAP(const void *, g->a, g->b)
-  SWAP(long, g->ar, g->bc)
-  SWAP(long, g->ac, g->br)
-  SWAP(long, g->cr, g->cc)
-  SWAP(long, g->bias_r, g->bias_c)
-  SWAP(long, g->rr, g->rc)
-  for (int i = 0; i < g->dims; i++) SWAP(long, g->as[i], g->bs[i])
+  SWAP(int64_t, g->ar, g->bc)
+  SWAP(int64_t, g->ac, g->br)
+  SWAP(int64_t, g->cr, g->cc)
+  SWAP(int64_t, g->bias_r, g->bias_c)
+  SWAP(int64_t, g->rr, g->rc)
+  for (int i = 0; i < g->dims; i++) SWAP(int64_t, g->as[i], g->bs[i])
 }
 
 static int blocked(const Gemm *g, int threads) {
   switch (g->type) {
-    case GEMM_F64: return blocked_d(g, threads);
-    case GEMM_I8:
+    case D_F64: return blocked_d(g, threads);
+    case D_I8:
 #if HAVE_QUADS
       return blocked_q(g, threads);
 #endif
-    case GEMM_U8: case GEMM_I16: case GEMM_U16: return blocked_s(g, threads);
-    case GEMM_I32: case GEMM_U32: return blocked_u(g, threads);
-    case GEMM_I64: case GEMM_U64: return blocked_l(g, threads);
+    case D_U8: case D_I16: case D_U16: return blocked_s(g, threads);
+    case D_I32: case D_U32: return blocked_u(g, threads);
+    case D_I64: case D_U64: return blocked_l(g, threads);
 #if HAVE_BF16
-    case GEMM_BF16: return blocked_b(g, threads);
+    case D_BF16: return blocked_b(g, threads);
 #endif
     default: return blocked_f(g, threads);
   }
 }
 
-INL const void *at(const void *p, long i, int type) { return p ? (const char *)p + i * SIZE(type) : 0; }
+INL const void *at(const void *p, int64_t i, int type) { return p ? (const char *)p + i * SIZE(type) : 0; }
 
 #define WIDE 4096  // columns of B in one slab
 
@@ -414,7 +409,7 @@ static int complex_product(const Gemm *g, int threads);
 static int product(const Gemm *given, int threads) {
   Gemm g = *given;
   if (!g.m || !g.n) return 0;
-  if (g.type == GEMM_C64 || g.type == GEMM_C128) return complex_product(&g, threads);
+  if (g.type == D_C64 || g.type == D_C128) return complex_product(&g, threads);
   if (!g.k) {  // the epilogue of zeros: one step of k with nothing in it
     static const char zeros[16] = {0};
     g.a = g.b = zeros, g.packed = 0;
@@ -428,13 +423,13 @@ static int product(const Gemm *given, int threads) {
       turned = 0;
     if (turned) transpose(&g);
     if (g.m <= ROWS_MAX && (g.bc == 1 || g.br == 1)) {
-      if (g.type == GEMM_F64) return skinny_d(&g, threads);
-      if (g.type == GEMM_F32 || g.type == GEMM_F16 || g.type == GEMM_BF16) return skinny_f(&g, threads);
+      if (g.type == D_F64) return skinny_d(&g, threads);
+      if (g.type == D_F32 || g.type == D_F16 || g.type == D_BF16) return skinny_f(&g, threads);
     }
   }
   if (g.n <= WIDE || g.packed || g.m <= MC) return blocked(&g, threads);
-  long parts = (g.n + WIDE - 1) / WIDE, step = (g.n / parts + 63) / 64 * 64;
-  for (long j = 0; j < g.n; j += step) {
+  int64_t parts = (g.n + WIDE - 1) / WIDE, step = (g.n / parts + 63) / 64 * 64;
+  for (int64_t j = 0; j < g.n; j += step) {
     Gemm part = g;
     part.n = g.n - j < step ? g.n - j : step;
     part.b = at(g.b, j * g.bc, g.type), part.c = (void *)at(g.c, j * g.cc, g.out);
@@ -446,31 +441,31 @@ static int product(const Gemm *given, int threads) {
 
 // (a + ib)(c + id) in real numbers: rows [a b] times [[c d], [-d c]] give [ac - bd, ad + bc]
 static int complex_product(const Gemm *g, int threads) {
-  const int wide = g->type == GEMM_C128;
-  const long size = wide ? 8 : 4, k = g->k, m = g->m, n = g->n;
-  char *room = malloc((size_t)(2 * m * k + 4 * k * n + 2 * m * n + 1) * (size_t)size);
+  const int wide = g->type == D_C128;
+  const int64_t size = wide ? 8 : 4, k = g->k, m = g->m, n = g->n;
+  char *room = block_new((size_t)(2 * m * k + 4 * k * n + 2 * m * n + 1) * (size_t)size);
   if (!room) return -1;
   char *a = room, *b = a + 2 * m * k * size, *c = b + 4 * k * n * size;
 #define FILL(R)                                                                                                      \
-  for (long i = 0; i < m; i++)                                                                                       \
-    for (long q = 0; q < k; q++)                                                                                     \
+  for (int64_t i = 0; i < m; i++)                                                                                       \
+    for (int64_t q = 0; q < k; q++)                                                                                     \
       for (int s = 0; s < 2; s++) ((R *)a)[(i * k + q) * 2 + s] = ((const R *)g->a)[(i * g->ar + q * g->ac) * 2 + s];\
-  for (long q = 0; q < k; q++)                                                                                       \
-    for (long j = 0; j < n; j++) {                                                                                   \
+  for (int64_t q = 0; q < k; q++)                                                                                       \
+    for (int64_t j = 0; j < n; j++) {                                                                                   \
       const R *from = (const R *)g->b + (q * g->br + j * g->bc) * 2;                                                 \
       R *to = (R *)b + q * 4 * n + j * 2;                                                                            \
       to[0] = from[0], to[1] = from[1], to[2 * n] = -from[1], to[2 * n + 1] = from[0];                               \
     }
 #define STORE(R)                                                                                                     \
-  for (long i = 0; i < m; i++)                                                                                       \
-    for (long j = 0; j < n; j++)                                                                                     \
+  for (int64_t i = 0; i < m; i++)                                                                                       \
+    for (int64_t j = 0; j < n; j++)                                                                                     \
       for (int s = 0; s < 2; s++) ((R *)g->c)[(i * g->cr + j * g->cc) * 2 + s] = ((R *)c)[(i * n + j) * 2 + s];
   if (wide) {
     FILL(double)
   } else {
     FILL(float)
   }
-  int real = wide ? GEMM_F64 : GEMM_F32;
+  int real = wide ? D_F64 : D_F32;
   Gemm r = {.type = real, .out = real, .m = m, .n = 2 * n, .k = 2 * k, .a = a, .b = b, .c = c,
             .ar = 2 * k, .ac = 1, .br = 2 * n, .bc = 1, .cr = 2 * n, .cc = 1};
   int failed = product(&r, threads);
@@ -481,21 +476,21 @@ static int complex_product(const Gemm *g, int threads) {
       STORE(float)
     }
   }
-  free(room);
+  block_free(room);
   return failed;
 }
 
 typedef struct {
   const Gemm *g;
-  long count, step;
+  int64_t count, step;
   int failed;
 } Batch;
 
-static Gemm one_of(const Gemm *g, long index) {
+static Gemm one_of(const Gemm *g, int64_t index) {
   Gemm one = *g;
-  long a = 0, b = 0, c = 0, r = 0;
+  int64_t a = 0, b = 0, c = 0, r = 0;
   for (int d = g->dims - 1; d >= 0; d--) {
-    long i = index % g->shape[d];
+    int64_t i = index % g->shape[d];
     index /= g->shape[d];
     a += i * g->as[d], b += i * g->bs[d], c += i * g->cs[d], r += i * g->rs[d];
   }
@@ -504,10 +499,10 @@ static Gemm one_of(const Gemm *g, long index) {
   one.residual = at(g->residual, r, g->out);
   return one;
 }
-static void run_batch(void *ctx, long tile, int worker) {
+static void run_batch(void *ctx, int64_t tile, int worker) {
   Batch *p = ctx;
   (void)worker;
-  for (long i = tile * p->step; i < (tile + 1) * p->step && i < p->count; i++) {
+  for (int64_t i = tile * p->step; i < (tile + 1) * p->step && i < p->count; i++) {
     Gemm one = one_of(p->g, i);
     if (product(&one, 1)) p->failed = 1;
   }
@@ -546,14 +541,14 @@ int gemm_run(const Gemm *given, int threads) {
   for (int i = 0; i < g.dims; i++) b.count *= g.shape[i];
   double work = 2.0 * (double)g.m * (double)g.n * (double)(g.k + 1);
   if (threads == 1 || (b.count < threads * 4 && work > 4e6)) {
-    for (long i = 0; i < b.count; i++) {
+    for (int64_t i = 0; i < b.count; i++) {
       Gemm one = one_of(&g, i);
       if (product(&one, threads)) return -1;
     }
     return 0;
   }
-  b.step = (long)(5e5 / work) + 1;
-  long tiles = (b.count + b.step - 1) / b.step;
+  b.step = (int64_t)(5e5 / work) + 1;
+  int64_t tiles = (b.count + b.step - 1) / b.step;
   if (tiles == 1)
     run_batch(&b, 0, 0);
   else
@@ -563,8 +558,8 @@ int gemm_run(const Gemm *given, int threads) {
 
 #define EACH(g, call)                                                                                   \
   switch ((g)->type) {                                                                                  \
-    case GEMM_F64: return call(_d);                                                                     \
-    case GEMM_BF16: return BF16(call);                                                                  \
+    case D_F64: return call(_d);                                                                     \
+    case D_BF16: return BF16(call);                                                                  \
     default: return call(_f);                                                                           \
   }
 #if HAVE_BF16

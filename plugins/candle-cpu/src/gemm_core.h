@@ -13,7 +13,7 @@
 
 // -- the micro-kernel: c[mr, nv * VL] (+)= a[kc][MR] b[kc][NR] --------------------------------------
 
-INL void N(tile)(const int mr, const int nv, long kc, const P *a, const P *b, T *c, long ldc, int more) {
+INL void N(tile)(const int mr, const int nv, int64_t kc, const P *a, const P *b, T *c, int64_t ldc, int more) {
   V acc[MR][NV];
 #if COMPENSATED
   const P *init = b + kc * NR;
@@ -33,8 +33,8 @@ INL void N(tile)(const int mr, const int nv, long kc, const P *a, const P *b, T 
       UNROLL for (int j = 0; j < nv; j++) acc[i][j] = FMA(x, y[j], acc[i][j]);                     \
     }                                                                                              \
   }
-#define AHEAD_(u) UNROLL for (long q = 0; q < NR * (long)sizeof(P); q += 64) __builtin_prefetch((const char *)(b + (16 + (u)) * NR) + q);
-  long k = kc;
+#define AHEAD_(u) UNROLL for (int64_t q = 0; q < NR * (int64_t)sizeof(P); q += 64) __builtin_prefetch((const char *)(b + (16 + (u)) * NR) + q);
+  int64_t k = kc;
   for (; k >= 4; k -= 4) {
     AHEAD_(0) AHEAD_(1) AHEAD_(2) AHEAD_(3)
     STEP(0) STEP(1) STEP(2) STEP(3)
@@ -49,16 +49,16 @@ INL void N(tile)(const int mr, const int nv, long kc, const P *a, const P *b, T 
   UNROLL for (int i = 0; i < mr; i++)
     UNROLL for (int j = 0; j < nv; j++) {
       VU *p = (VU *)(c + i * ldc + j * VL);
-      *p = more ? *p + acc[i][j] : acc[i][j];
+      *p = more ? (V)(*p) + acc[i][j] : acc[i][j];
     }
 }
-typedef void N(kernel)(long kc, const P *a, const P *b, T *c, long ldc, int more);
+typedef void N(kernel)(int64_t kc, const P *a, const P *b, T *c, int64_t ldc, int more);
 #if FEW  // kinds seldom met have the full tile only
-static void N(whole)(long kc, const P *a, const P *b, T *c, long ldc, int more) { N(tile)(MR, NV, kc, a, b, c, ldc, more); }
+static void N(whole)(int64_t kc, const P *a, const P *b, T *c, int64_t ldc, int more) { N(tile)(MR, NV, kc, a, b, c, ldc, more); }
 #define KERNEL(m, n) N(whole)
 #else
 #define ROW(m, n)                                                                                               \
-  static __attribute__((noinline)) void N(tile_##m##_##n)(long kc, const P *a, const P *b, T *c, long ldc, int more) { \
+  static __attribute__((noinline)) void N(tile_##m##_##n)(int64_t kc, const P *a, const P *b, T *c, int64_t ldc, int more) { \
     N(tile)(m, n, kc, a, b, c, ldc, more);                                                                      \
   }
 #define COLUMNS(m) ROW(m, 1) ROW(m, 2) ROW_IF_WIDE(m, 3) ROW_IF_WIDE(m, 4)
@@ -95,17 +95,17 @@ static N(kernel) *const N(tiles)[MR][NV] = {
 #if GROUP == 1
 // -- packing: to[k][width] = from[i * is + k * ks], i < n <= width ------------------------------------
 
-INL T N(load)(int type, const void *p, long i) {
-  if (type == GEMM_F16) return (T)f32_of_f16(((const uint16_t *)p)[i]);
-  if (type == GEMM_BF16) return (T)f32_of_bf16(((const uint16_t *)p)[i]);
+INL T N(load)(int type, const void *p, int64_t i) {
+  if (type == D_F16) return (T)f32_of_f16(((const uint16_t *)p)[i]);
+  if (type == D_BF16) return (T)f32_of_bf16(((const uint16_t *)p)[i]);
   return ((const T *)p)[i];
 }
-INL T4 N(load4)(int type, const void *p, long i) {
-  if (type == GEMM_BF16) {
+INL T4 N(load4)(int type, const void *p, int64_t i) {
+  if (type == D_BF16) {
     u4 u = __builtin_convertvector(*(const h4u *)((const uint16_t *)p + i), u4) << 16;
     return __builtin_convertvector((f4)u, T4);
   }
-  if (type == GEMM_F16) {
+  if (type == D_F16) {
     const uint16_t *h = (const uint16_t *)p + i;
     f4 x = {f32_of_f16(h[0]), f32_of_f16(h[1]), f32_of_f16(h[2]), f32_of_f16(h[3])};
 #if defined(__F16C__)
@@ -115,19 +115,19 @@ INL T4 N(load4)(int type, const void *p, long i) {
   }
   return *(const T4U *)((const T *)p + i);
 }
-INL V N(loadv)(int type, const void *p, long i) {
+INL V N(loadv)(int type, const void *p, int64_t i) {
 #if X_IS_FLOAT
-  if (type == GEMM_F16) return vf_of_f16((const uint16_t *)p + i);
-  if (type == GEMM_BF16) return vf_of_bf16((const uint16_t *)p + i);
+  if (type == D_F16) return vf_load_f16((const uint16_t *)p + i);
+  if (type == D_BF16) return vf_load_bf16((const uint16_t *)p + i);
 #endif
   (void)type;
   return *(const VU *)((const T *)p + i);
 }
 
 // width is a constant; the buffer has 4 elements more than kc * width
-INL void N(pack_as)(int type, const int width, T *to, const void *from, long n, long kc, long is, long ks) {
+INL void N(pack_as)(int type, const int width, T *to, const void *from, int64_t n, int64_t kc, int64_t is, int64_t ks) {
   if (is == 1 && n == width) {
-    for (long k = 0; k < kc; k++, to += width) {
+    for (int64_t k = 0; k < kc; k++, to += width) {
       int i = 0;
       UNROLL for (; i + VL <= width; i += VL) *(VU *)(to + i) = N(loadv)(type, from, k * ks + i);
       UNROLL for (; i + 4 <= width; i += 4) *(T4U *)(to + i) = N(load4)(type, from, k * ks + i);
@@ -136,17 +136,17 @@ INL void N(pack_as)(int type, const int width, T *to, const void *from, long n, 
     return;
   }
   if (ks == 1) {  // four by four, transposed; the last group of rows runs over into what is written next
-    long k = 0;
+    int64_t k = 0;
     const int groups = (width + 3) / 4;
     for (; k + 4 <= kc; k += 4)
       for (int g = groups - 1; g >= 0; g--) {
-        long i0 = g * 4, last = n - 1;
+        int64_t i0 = g * 4, last = n - 1;
         if (i0 > last) {
           if (width % 4 == 0 || g < groups - 1)
             UNROLL for (int q = 0; q < 4; q++) *(T4U *)(to + (k + q) * width + i0) = (T4){0};
           else
             for (int q = 0; q < 4; q++)
-              for (long i = i0; i < width; i++) to[(k + q) * width + i] = 0;
+              for (int64_t i = i0; i < width; i++) to[(k + q) * width + i] = 0;
           continue;
         }
         T4 r0 = N(load4)(type, from, i0 * is + k), r1 = N(load4)(type, from, (i0 + 1 <= last ? i0 + 1 : last) * is + k),
@@ -164,8 +164,8 @@ INL void N(pack_as)(int type, const int width, T *to, const void *from, long n, 
       for (int i = 0; i < width; i++) to[k * width + i] = i < n ? N(load)(type, from, i * is + k) : 0;
     return;
   }
-  for (long k = 0; k < kc; k++, to += width) {
-    long i = 0;
+  for (int64_t k = 0; k < kc; k++, to += width) {
+    int64_t i = 0;
     if (is == 1)
       for (; i + 4 <= n; i += 4) *(T4U *)(to + i) = N(load4)(type, from, k * ks + i);
     for (; i < n; i++) to[i] = N(load)(type, from, i * is + k * ks);
@@ -175,20 +175,20 @@ INL void N(pack_as)(int type, const int width, T *to, const void *from, long n, 
 #if X_IS_FLOAT
 #define EACH_TYPE(call)                     \
   switch (type) {                           \
-    case GEMM_F16: call(GEMM_F16); break;   \
-    case GEMM_BF16: call(GEMM_BF16); break; \
-    default: call(GEMM_F32);                \
+    case D_F16: call(D_F16); break;   \
+    case D_BF16: call(D_BF16); break; \
+    default: call(D_F32);                \
   }
 #else
-#define EACH_TYPE(call) call(GEMM_F64);  // any type as wide as T
+#define EACH_TYPE(call) call(D_F64);  // any type as wide as T
 #endif
-static void N(pack_rows)(int type, T *to, const void *from, long n, long kc, long is, long ks) {
+static void N(pack_rows)(int type, T *to, const void *from, int64_t n, int64_t kc, int64_t is, int64_t ks) {
   (void)type;
 #define CALL(t) N(pack_as)(t, MR, to, from, n, kc, is, ks)
   EACH_TYPE(CALL)
 #undef CALL
 }
-static void N(pack_columns)(int type, T *to, const void *from, long n, long kc, long is, long ks) {
+static void N(pack_columns)(int type, T *to, const void *from, int64_t n, int64_t kc, int64_t is, int64_t ks) {
   (void)type;
 #define CALL(t) N(pack_as)(t, NR, to, from, n, kc, is, ks)
   EACH_TYPE(CALL)
@@ -205,33 +205,33 @@ static void N(pack_columns)(int type, T *to, const void *from, long n, long kc, 
 typedef struct {
   const Gemm *g;
   T *part;          // where sums over earlier slabs lie, [m, n] with strides pr, pc
-  long pr, pc;
+  int64_t pr, pc;
   const P *slab;    // B's panels, [n / NR][kc][NR]
   P *pack;          // the same, while it is made
-  long k0, kc;      // the slab
+  int64_t k0, kc;      // the slab
   const P *rows_packed;  // A's rows, if one block holds them all; then B's panels are packed where they are used
-  long mc, nc;      // a tile of C
-  long rows, columns;  // how many tiles
+  int64_t mc, nc;      // a tile of C
+  int64_t rows, columns;  // how many tiles
   int failed;          // memory was lacking
 } N(Plan);
 
-static void N(pack_block)(const N(Plan) * p, long i0, long mb, P *a) {
+static void N(pack_block)(const N(Plan) * p, int64_t i0, int64_t mb, P *a) {
   const Gemm *g = p->g;
-  long size = SIZE(g->type);
+  int64_t size = SIZE(g->type);
   const char *from = (const char *)g->a + (i0 * g->ar + p->k0 * g->ac) * size;
-  for (long i = 0; i < mb; i += MR)
+  for (int64_t i = 0; i < mb; i += MR)
     N(pack_rows)(g->type, a + i * KQ(p->kc), from + i * g->ar * size, mb - i < MR ? mb - i : MR, p->kc, g->ar, g->ac);
 }
-static void N(pack_panel)(const N(Plan) * p, long j, P *to) {
+static void N(pack_panel)(const N(Plan) * p, int64_t j, P *to) {
   const Gemm *g = p->g;
-  long nr = g->n - j < NR ? g->n - j : NR;
+  int64_t nr = g->n - j < NR ? g->n - j : NR;
   N(pack_columns)(g->type, to, (const char *)g->b + (p->k0 * g->br + j * g->bc) * SIZE(g->type), nr, p->kc, g->bc, g->br);
 }
 
 // Rows i0.., columns j0.. of C, in panels; `a` is room for the packed rows
-static void N(block)(const N(Plan) * p, long i0, long mb, long j0, long nb, P *a) {
+static void N(block)(const N(Plan) * p, int64_t i0, int64_t mb, int64_t j0, int64_t nb, P *a) {
   const Gemm *g = p->g;
-  long kc = p->kc, last = p->k0 + kc == g->k, more = p->k0 > 0;
+  int64_t kc = p->kc, last = p->k0 + kc == g->k, more = p->k0 > 0;
   P *panel = 0;
   if (p->rows_packed) {
     panel = p->slab ? 0 : a;
@@ -240,12 +240,12 @@ static void N(block)(const N(Plan) * p, long i0, long mb, long j0, long nb, P *a
     N(pack_block)(p, i0, mb, a);
   }
   int direct = p->pc == 1 && (!last || (SIZE(g->out) == sizeof(T) && !EPILOGUE(g)));
-  for (long j = j0; j < j0 + nb; j += NR) {
-    long nr = g->n - j < NR ? g->n - j : NR;
+  for (int64_t j = j0; j < j0 + nb; j += NR) {
+    int64_t nr = g->n - j < NR ? g->n - j : NR;
     const P *b = panel ? panel : p->slab + j / NR * PANEL(kc);
     if (panel) N(pack_panel)(p, j, panel);
-    for (long i = 0; i < mb; i += MR) {
-      long mr = mb - i < MR ? mb - i : MR;
+    for (int64_t i = 0; i < mb; i += MR) {
+      int64_t mr = mb - i < MR ? mb - i : MR;
       const int nv = (int)((nr + VL - 1) / VL);
       (void)nv;
       if (direct && (FEW ? nr == NR && mr == MR : nr % VL == 0)) {
@@ -256,106 +256,106 @@ static void N(block)(const N(Plan) * p, long i0, long mb, long j0, long nb, P *a
       KERNEL(mr, nv)(KQ(kc), a + i * KQ(kc), b, c, NR, 0);
       T *old = p->part + (i0 + i) * p->pr + j * p->pc;
       if (more)
-        for (long r = 0; r < mr; r++)
-          for (long s = 0; s < nr; s++) c[r * NR + s] += old[r * p->pr + s * p->pc];
+        for (int64_t r = 0; r < mr; r++)
+          for (int64_t s = 0; s < nr; s++) c[r * NR + s] += old[r * p->pr + s * p->pc];
       if (last)
         N(finish)(g, c, NR, i0 + i, j, mr, nr);
       else
-        for (long r = 0; r < mr; r++)
-          for (long s = 0; s < nr; s++) old[r * p->pr + s * p->pc] = c[r * NR + s];
+        for (int64_t r = 0; r < mr; r++)
+          for (int64_t s = 0; s < nr; s++) old[r * p->pr + s * p->pc] = c[r * NR + s];
     }
   }
 }
 
-static void N(run_tile)(void *ctx, long tile, int worker) {
+static void N(run_tile)(void *ctx, int64_t tile, int worker) {
   const N(Plan) *p = ctx;
   (void)worker;
-  long i0 = tile % p->rows * p->mc, j0 = tile / p->rows * p->nc;
-  long mb = p->g->m - i0 < p->mc ? p->g->m - i0 : p->mc, nb = p->g->n - j0 < p->nc ? p->g->n - j0 : p->nc;
-  P *a = scratch(0, (size_t)(p->rows_packed ? PANEL(p->kc) : (p->mc + MR) * KQ(p->kc)) * sizeof(P) + 256);
+  int64_t i0 = tile % p->rows * p->mc, j0 = tile / p->rows * p->nc;
+  int64_t mb = p->g->m - i0 < p->mc ? p->g->m - i0 : p->mc, nb = p->g->n - j0 < p->nc ? p->g->n - j0 : p->nc;
+  P *a = block_new((size_t)(p->rows_packed ? PANEL(p->kc) : (p->mc + MR) * KQ(p->kc)) * sizeof(P) + 256);
   if (a)
     N(block)(p, i0, mb, j0, nb, a);
   else
     ((N(Plan) *)p)->failed = 1;
+  block_free(a);
 }
-static void N(run_pack)(void *ctx, long tile, int worker) {
+static void N(run_pack)(void *ctx, int64_t tile, int worker) {
   const N(Plan) *p = ctx;
   (void)worker;
-  long first = tile * PANELS, end = first + PANELS;
-  for (long q = first; q < end && q * NR < p->g->n; q++) N(pack_panel)(p, q * NR, p->pack + q * PANEL(p->kc));
+  int64_t first = tile * PANELS, end = first + PANELS;
+  for (int64_t q = first; q < end && q * NR < p->g->n; q++) N(pack_panel)(p, q * NR, p->pack + q * PANEL(p->kc));
 }
 
 // A product of columns that a slab holds, on at most `threads` workers; 0, or -1 where memory is lacking
 static int N(blocked)(const Gemm *g, int threads) {
   N(Plan) p = {.g = g, .part = (T *)g->c, .pr = g->cr, .pc = g->cc};
-  long slabs = (g->k + KC - 1) / KC, kc = (g->k + slabs - 1) / slabs;
+  int64_t slabs = (g->k + KC - 1) / KC, kc = (g->k + slabs - 1) / slabs;
   kc = (kc + 3) / 4 * 4;
   if (g->packed) kc = KC;
-  long wide = (g->n + NR - 1) / NR * NR;
+  int64_t wide = (g->n + NR - 1) / NR * NR;
+  T *part = 0;
+  P *rows = 0;
   if (slabs > 1 && SIZE(g->out) != sizeof(T)) {
-    p.part = scratch(2, (size_t)(g->m * wide) * sizeof(T));
-    if (!p.part) return -1;
+    part = p.part = block_new((size_t)(g->m * wide) * sizeof(T));
+    if (!part) return -1;
     p.pr = wide, p.pc = 1;
   }
   // tiles: as high as the second-level cache lets them be, and enough for all workers
-  long mc = MC, blocks = (g->m + mc - 1) / mc;
+  int64_t mc = MC, blocks = (g->m + mc - 1) / mc;
   mc = ((g->m + blocks - 1) / blocks + MR - 1) / MR * MR;
-  long nc = wide;
+  int64_t nc = wide;
   if (threads > 1) {
-    long want = threads * 3;
-    long split = (want + blocks - 1) / blocks;
+    int64_t want = threads * 3;
+    int64_t split = (want + blocks - 1) / blocks;
     if (split > 1) nc = ((wide / NR + split - 1) / split) * NR;
     if (nc < 4 * NR && blocks > 1) {  // rather fewer rows than narrow tiles
       nc = wide < 4 * NR ? wide : 4 * NR;
-      long columns = (wide + nc - 1) / nc, high = (want + columns - 1) / columns;
+      int64_t columns = (wide + nc - 1) / nc, high = (want + columns - 1) / columns;
       mc = ((g->m + high - 1) / high + MR - 1) / MR * MR;
       if (mc > MC) mc = MC;
     }
   }
   p.mc = mc, p.nc = nc;
   p.rows = (g->m + mc - 1) / mc, p.columns = (g->n + nc - 1) / nc;
-  P *rows = 0;
-  if (p.rows == 1) {
-    rows = scratch(3, (size_t)((p.mc + MR) * KQ(kc)) * sizeof(P) + 256);
-    if (!rows) return -1;
-    p.rows_packed = rows;
-  } else if (!g->packed) {
-    p.pack = scratch(1, (size_t)(wide / NR * PANEL(kc)) * sizeof(P) + 256);
-    if (!p.pack) return -1;
-  }
-  for (p.k0 = 0; p.k0 < g->k; p.k0 += p.kc) {
+  if (p.rows == 1)
+    p.rows_packed = rows = block_new((size_t)((p.mc + MR) * KQ(kc)) * sizeof(P) + 256);
+  else if (!g->packed)
+    p.pack = block_new((size_t)(wide / NR * PANEL(kc)) * sizeof(P) + 256);
+  if (!rows && !p.pack && (p.rows == 1 || !g->packed)) p.failed = 1;
+  for (p.k0 = 0; p.k0 < g->k && !p.failed; p.k0 += p.kc) {
     p.kc = g->k - p.k0 < kc ? g->k - p.k0 : kc;
     if (g->packed) {
       p.slab = (const P *)g->packed + p.k0 / KC * (wide / NR * PANEL(KC));
     } else if (!rows) {
-      long packs = (wide / NR + PANELS - 1) / PANELS;
+      int64_t packs = (wide / NR + PANELS - 1) / PANELS;
       if (threads > 1 && packs > 1)
         pool_run(packs, N(run_pack), &p);
       else
-        for (long t = 0; t < packs; t++) N(run_pack)(&p, t, 0);
+        for (int64_t t = 0; t < packs; t++) N(run_pack)(&p, t, 0);
       p.slab = p.pack;
     }
     if (rows) N(pack_block)(&p, 0, g->m, rows);
     if (threads > 1 && p.rows * p.columns > 1)
       pool_run(p.rows * p.columns, N(run_tile), &p);
     else
-      for (long t = 0; t < p.rows * p.columns; t++) N(run_tile)(&p, t, 0);
+      for (int64_t t = 0; t < p.rows * p.columns; t++) N(run_tile)(&p, t, 0);
   }
+  block_free(part), block_free(rows), block_free(p.pack);
   return p.failed ? -1 : 0;
 }
 
 #if PREPACKED
 // -- B packed once --------------------------------------------------------------------------------------
 
-static size_t N(packed_size)(long k, long n) {
-  long whole = k / KC, rest = k % KC;
+static size_t N(packed_size)(int64_t k, int64_t n) {
+  int64_t whole = k / KC, rest = k % KC;
   return (size_t)((n + NR - 1) / NR * (whole * PANEL(KC) + (rest ? PANEL(rest) : 0))) * sizeof(P);
 }
 static void N(pack_all)(const Gemm *g, P *to) {
   N(Plan) p = {.g = g};
   for (p.k0 = 0; p.k0 < g->k; p.k0 += KC) {
     p.kc = g->k - p.k0 < KC ? g->k - p.k0 : KC;
-    for (long j = 0; j < g->n; j += NR, to += PANEL(p.kc)) N(pack_panel)(&p, j, to);
+    for (int64_t j = 0; j < g->n; j += NR, to += PANEL(p.kc)) N(pack_panel)(&p, j, to);
   }
 }
 #endif

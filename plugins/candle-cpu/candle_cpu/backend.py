@@ -1,0 +1,89 @@
+"""The device ``cpu``: kernels of the C engine, views for movement, and NumPy's reference for what is left."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Mapping, Sequence
+
+import numpy as np
+from candle import OPS, Backend, Spec
+from candle.backend import reference_kernel
+from candle.op import Op
+
+from . import _engine, products  # noqa: F401  (modules of builders enter them in the table)
+from .builders import BUILDERS
+from .dtypes import from_array, to_array
+from .threads import default_threads
+
+Kernel = Callable[..., Any]
+
+
+def served(op: Op) -> Kernel:
+    """The NumPy reference of an op over views of this device's memory, which is the host's."""
+    reference = reference_kernel(op)
+
+    def kernel(out: Any, *data: Any, **attrs: Any) -> Any:
+        arrays = [None if x is None else to_array(x) for x in data]
+        y = reference(out, *arrays, **attrs)
+        return tuple([from_array(_kept(v)) for v in y]) if op.multiple else from_array(_kept(y))
+
+    return kernel
+
+
+def _kept(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A result of NumPy's as one that nobody writes to again, so that its memory can be taken over."""
+    array = np.asarray(array)
+    if array.flags.owndata or array.base is not None:
+        array = array.view()
+    array.flags.writeable = False
+    return array
+
+
+class Cpu(Backend):
+    """The C engine.  Its data are ``_engine.Array``: views of storage that movement ops share."""
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        _engine.choose(os.environ.get("CANDLE_CPU_ISA", ""))
+        _engine.set_threads(default_threads())
+        self.kernels: dict[str, Kernel] = {}  # those that plugins add
+        self._served: dict[str, Kernel] = {}
+
+    def put(self, array: np.ndarray[Any, Any]) -> Any:
+        return from_array(array)
+
+    def get(self, data: Any) -> np.ndarray[Any, Any]:
+        return to_array(data)
+
+    def kernel(self, op: Op, out: Any, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Kernel | None:
+        added = super().kernel(op, out, specs, attrs)
+        if added is not None:
+            return added
+        builder = BUILDERS.get(op.name)
+        made = builder(out, *specs, **attrs) if builder is not None else None
+        if made is not None or op.composite or (op.expand is not None and not self.prefers_reference(op)):
+            return made
+        found = self._served.get(op.name)
+        if found is None:
+            found = self._served[op.name] = served(op)
+        return found
+
+    def prefers_reference(self, op: Op) -> bool:
+        """Whether an op without a kernel is served by its NumPy reference although it has an expansion."""
+        return True
+
+    @property
+    def threads(self) -> int:
+        """How many threads kernels share their work between."""
+        return _engine.get_threads()
+
+    @threads.setter
+    def threads(self, n: int) -> None:
+        _engine.set_threads(n)
+
+    def memory(self) -> dict[str, int]:
+        return _engine.memory()
+
+
+__all__ = ["OPS", "Cpu", "served"]
