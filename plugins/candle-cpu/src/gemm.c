@@ -19,22 +19,9 @@ INL int EPILOGUE(const Gemm *g) { return g->bias || g->activation || g->residual
 #endif
 #define PANELS 4     // B's panels in one piece of packing
 
-#if defined(__AVX512F__)
-#define MR 14
-#define NV 2
-#elif defined(__ARM_NEON)
-#define MR 6
-#define NV 4
-#elif defined(__AVX2__)
-#define MR 6
-#define NV 2
-#else
-#define MR 4
-#define NV 2
-#endif
-#ifndef KC
-#define KC 384
-#endif
+#define MR TILE_ROWS
+#define NV TILE_VECTORS
+#define KC TILE_DEPTH
 #ifndef MC
 #define MC (224 / MR * MR)
 #endif
@@ -110,6 +97,10 @@ static void finish_f(const Gemm *g, float *c, int64_t ldc, int64_t i0, int64_t j
 #include "gemm_core.h"
 #include "gemm_skinny.h"
 FINISH(float, finish_f, load_f)
+GemmTile *gemm_tile(int64_t rows, int64_t columns) { return KERNEL(rows, (columns + VL - 1) / VL); }
+void gemm_pack_rows(int type, float *to, const void *from, int64_t n, int64_t kc, int64_t is, int64_t ks) {
+  pack_rows_f(type, to, from, n, kc, is, ks);
+}
 #include "gemm_undef.h"
 
 // -- double -------------------------------------------------------------------------------------------

@@ -33,4 +33,30 @@ int gemm_run(const Gemm *g, int threads);     // 0, or nonzero where memory is l
 size_t gemm_packed_size(const Gemm *g);       // how many bytes B takes packed; of real numbers only
 void gemm_pack(const Gemm *g, void *to);      // packs b
 
+
+// The micro-kernels of float, for what packs its operands itself: c[mr, columns] (+)= a[kc][height] b[kc][width], where at most
+// `height` rows and columns up to a whole number of vectors are computed
+typedef void GemmTile(int64_t kc, const float *a, const float *b, float *c, int64_t ldc, int more);
+#define gemm_tile ISA_NAME(gemm_tile)
+#define gemm_pack_rows ISA_NAME(gemm_pack_rows)
+GemmTile *gemm_tile(int64_t rows, int64_t columns);
+// to[kc][height] = from[i * is + k * ks] for i < n; `to` needs 4 elements more
+void gemm_pack_rows(int type, float *to, const void *from, int64_t n, int64_t kc, int64_t is, int64_t ks);
+
+// The tile's measures, and how much of k is gone through at a time
+#if defined(__AVX512F__)
+#define TILE_ROWS 14
+#define TILE_VECTORS 2
+#elif defined(__ARM_NEON)
+#define TILE_ROWS 6
+#define TILE_VECTORS 4
+#elif defined(__AVX2__)
+#define TILE_ROWS 6
+#define TILE_VECTORS 2
+#else
+#define TILE_ROWS 4
+#define TILE_VECTORS 2
+#endif
+#define TILE_DEPTH 384
+
 #endif
