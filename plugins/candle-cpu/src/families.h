@@ -1,3 +1,5 @@
 /* The families of kernels: each is a table that a file compiled once per instruction set exports. */
-FAMILY(elementwise)
+FAMILY(math)
+FAMILY(arith)
+FAMILY(cast)
 FAMILY(gemm)

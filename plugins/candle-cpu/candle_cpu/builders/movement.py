@@ -1,38 +1,13 @@
-"""What decides of a call's kernel: one builder for each op, from specs and attributes to a function of the engine."""
+"""Builders of movement: views of the operand's storage, and copies where there is no view."""
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any
 
 from candle.op import Spec
 
-from . import _engine
-from .dtypes import code
-
-Builder = Callable[..., Any]
-BUILDERS: dict[str, Builder] = {}
-
-UNLOCK = 16384  # from so many elementary steps on a kernel releases the interpreter's lock
-
-
-def builder(*names: str) -> Callable[[Builder], Builder]:
-    """Enter a function ``(out, *specs, **attrs) -> kernel or None`` for some ops."""
-
-    def enter(fn: Builder) -> Builder:
-        for name in names:
-            BUILDERS[name] = fn
-        return fn
-
-    return enter
-
-
-def results(out: Any) -> list[tuple[tuple[int, ...], int]]:
-    return [(o.shape, code(o.dtype)) for o in (out if isinstance(out, tuple) else (out,))]
-
-
-def kernel(name: str, dtype: Any, out: Any, operands: int, ints: Any = (), floats: Any = (), work: int = 0) -> Any:
-    """The engine's kernel of a name for a dtype, or None.  ``work`` is about how many elementary steps it does."""
-    return _engine.kernel(name, code(dtype), results(out), operands, list(ints), list(floats), work >= UNLOCK)
+from .. import _engine
+from .base import builder, kernel
 
 
 @builder("matmul")

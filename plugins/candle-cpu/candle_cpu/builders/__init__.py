@@ -1,0 +1,6 @@
+"""The builders of kernels, by the families of ops."""
+
+from . import elementwise, movement
+from .base import BUILDERS
+
+__all__ = ["BUILDERS", "elementwise", "movement"]
