@@ -12,7 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 # Compiled once; every other file of src/ holds kernels and is compiled once per instruction set.
-ONCE = {"array.c", "copy.c", "isa.c", "kernel.c", "memory.c", "module.c", "movement.c", "pool.c"}
+ONCE = {"array.c", "copy.c", "elementwise.c", "isa.c", "kernel.c", "memory.c", "module.c", "movement.c", "pool.c"}
 
 _X86 = {
     "v2": ["-march=x86-64-v2"],
@@ -22,7 +22,7 @@ _X86 = {
 }
 _ARM = {"neon": [] if sys.platform == "darwin" else ["-march=armv8.2-a+dotprod+fp16"]}
 COMMON = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra"]
-COMMON += ["-Wno-unused-function", "-Wno-psabi"]
+COMMON += ["-Wno-unused-function", "-Wno-psabi", "-Wno-type-limits", "-Wno-unused-parameter", "-g0"]
 
 
 def instruction_sets() -> dict[str, list[str]]:
@@ -45,14 +45,22 @@ class Build(build_ext):
         ]
         jobs.sort(key=lambda job: -Path(job[0]).stat().st_size)  # the longest first
 
+        shared = max(os.path.getmtime(p) for p in ["setup.py", *Path("src").glob("*.h")])
+
+        def newest(source: str) -> float:
+            return max(shared, os.path.getmtime(source))
+
         def compiled(job: tuple[str, str, list[str]]) -> list[str]:
             source, where, flags = job
+            folder = os.path.join(self.build_temp, where)
+            made = self.compiler.object_filenames([source], output_dir=folder)
+            if all(os.path.exists(m) and os.path.getmtime(m) > newest(source) for m in made):
+                return made
             return self.compiler.compile(
                 [source],
-                output_dir=os.path.join(self.build_temp, where),
+                output_dir=folder,
                 include_dirs=[*ext.include_dirs, *self.include_dirs],
                 extra_postargs=[*COMMON, *flags, *extra],
-                depends=[*map(str, Path("src").glob("*.h"))],
             )
 
         with ThreadPoolExecutor(int(os.environ.get("CANDLE_CPU_JOBS", os.cpu_count() or 1))) as pool:
@@ -60,7 +68,7 @@ class Build(build_ext):
         path = self.get_ext_fullpath(ext.name)
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         self.compiler.link_shared_object(
-            objects, path, libraries=["m"], extra_postargs=["-pthread", *extra], target_lang="c"
+            objects, path, libraries=["m"], extra_postargs=["-pthread", *([] if sys.platform == "darwin" else ["-Wl,--strip-debug"]), *extra], target_lang="c"
         )
 
     def get_outputs(self) -> list[str]:

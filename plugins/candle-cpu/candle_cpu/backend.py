@@ -10,7 +10,7 @@ from candle import OPS, Backend, Spec
 from candle.backend import reference_kernel
 from candle.op import Op
 
-from . import _engine, convolution, products  # noqa: F401  (modules of builders enter them in the table)
+from . import _engine
 from .builders import BUILDERS
 from .dtypes import from_array, to_array
 from .threads import default_threads

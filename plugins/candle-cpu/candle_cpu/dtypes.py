@@ -37,7 +37,7 @@ def _carrier(number: int) -> np.dtype[Any]:
     found = _CARRIER.get(number)
     if found is None:
         dtype = _NUMPY[number]
-        plain = dtype.kind in "biufc" and dtype.isbuiltin
+        plain = dtype.kind in "biufc" and dtype.isbuiltin == 1
         found = _CARRIER[number] = dtype if plain else np.dtype(f"u{dtype.itemsize}")
         if plain:
             _PLAIN.add(number)

@@ -1,4 +1,6 @@
 /* The families of kernels: each is a table that a file compiled once per instruction set exports. */
-FAMILY(elementwise)
+FAMILY(math)
+FAMILY(arith)
+FAMILY(cast)
 FAMILY(products)
 FAMILY(conv)

@@ -1,5 +1,5 @@
 /* Which instruction set to use: the best that the machine has, or the one that is asked for; and the look-up of its kernels. */
-#include "engine.h"
+#include "elementwise.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +95,14 @@ static const Isa isas[] = {{ISA_TEXT, tables_only, has_always}};
 
 #define ISAS ((int)(sizeof isas / sizeof *isas))
 static const Isa *chosen;
+static ConvertFn conversions[D_OPAQUE][D_OPAQUE];
+
+ConvertFn find_convert(int from, int to) { return from < D_OPAQUE && to < D_OPAQUE ? conversions[from][to] : NULL; }
+
+static void choose(const Isa *isa) {
+    chosen = isa;
+    for (const Convert *c = find_kernel("convert", 0)->extra; c->fn; c++) conversions[c->from][c->to] = c->fn;
+}
 
 int isa_list(const char **found, bool *supported, int most) {
     for (int i = 0; i < ISAS && i < most; i++) found[i] = isas[i].name, supported[i] = isas[i].supported();
@@ -104,7 +112,7 @@ int isa_list(const char **found, bool *supported, int most) {
 int isa_choose(const char *forced, char *message, size_t length) {
     if (forced == NULL || *forced == 0) {
         for (int i = ISAS - 1; i >= 0 && chosen == NULL; i--)
-            if (isas[i].supported()) chosen = &isas[i];
+            if (isas[i].supported()) choose(&isas[i]);
         if (chosen != NULL) return 0;
         snprintf(message, length, "the cpu device needs a processor with SSE4.2 (x86-64-v2) and this one has none");
         return -1;
@@ -126,7 +134,7 @@ int isa_choose(const char *forced, char *message, size_t length) {
                  have);
         return -1;
     }
-    chosen = wanted;
+    choose(wanted);
     return 0;
 }
 

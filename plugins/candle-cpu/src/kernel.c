@@ -97,7 +97,7 @@ static PyObject *kernel_call(PyObject *self, PyObject *const *args, Py_ssize_t n
         for (int i = 0; i < nout; i++) PyTuple_SetItem(result, i, (PyObject *)made[i]), made[i] = NULL;
     }
 done:
-    for (int i = 0; i < MAX_RESULTS; i++) Py_XDECREF(made[i]);
+    for (int i = 0; i < MAX_RESULTS; i++) Py_XDECREF((PyObject *)made[i]);
     if (in != few) PyMem_Free(in);
     return result;
 }

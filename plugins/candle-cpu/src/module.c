@@ -1,5 +1,6 @@
 /* The extension module: functions for memory, kernels, movement, threads and the instruction set. */
 #include "array.h"
+#include "elementwise.h"
 
 int kernel_setup(PyObject *module);
 int movement_setup(void);
@@ -40,8 +41,16 @@ static PyObject *instruction_sets(PyObject *module, PyObject *_) {
     return found;
 }
 
+static PyObject *can_convert(PyObject *module, PyObject *args) {
+    (void)module;
+    int from, to;
+    if (!PyArg_ParseTuple(args, "ii", &from, &to)) return NULL;
+    return PyBool_FromLong(from >= 0 && to >= 0 && find_convert(from, to) != NULL);
+}
+
 static PyMethodDef functions[] = {{"set_threads", set_threads, METH_O, NULL},
                                   {"get_threads", get_threads, METH_NOARGS, NULL},
+                                  {"can_convert", can_convert, METH_VARARGS, NULL},
                                   {"choose", choose, METH_VARARGS, NULL},
                                   {"instruction_sets", instruction_sets, METH_NOARGS, NULL},
                                   {NULL, NULL, 0, NULL}};

@@ -115,7 +115,7 @@ static PyObject *same_call(PyObject *self, PyObject *const *args, Py_ssize_t nar
     (void)self, (void)names;
     Array *x = operand(args, nargs);
     if (x == NULL) return NULL;
-    Py_INCREF(x);
+    Py_INCREF((PyObject *)x);
     return (PyObject *)x;
 }
 

@@ -7,7 +7,7 @@ from typing import Any, Sequence
 
 from candle.op import Spec
 
-from .builders import builder, kernel
+from .base import builder, kernel
 
 _AXES = 3  # spatial dimensions that the kernels take
 _TAPS = 64  # elements of a transposed convolution's kernel along one dimension

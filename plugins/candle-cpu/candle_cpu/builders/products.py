@@ -6,7 +6,7 @@ from typing import Any
 
 from candle.op import Spec
 
-from .builders import builder, kernel
+from .base import builder, kernel
 
 
 @builder("matmul")
