@@ -2,4 +2,5 @@
 FAMILY(math)
 FAMILY(arith)
 FAMILY(cast)
+FAMILY(reduce)
 FAMILY(gemm)

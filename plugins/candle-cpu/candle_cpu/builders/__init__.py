@@ -1,6 +1,6 @@
 """The builders of kernels, by the families of ops."""
 
-from . import elementwise, movement
+from . import elementwise, movement, reduce
 from .base import BUILDERS
 
-__all__ = ["BUILDERS", "elementwise", "movement"]
+__all__ = ["BUILDERS", "elementwise", "movement", "reduce"]
