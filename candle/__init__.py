@@ -38,7 +38,7 @@ attach_operators()
 _public: dict[str, _Any] = {**OPS, **FUNCTIONS}
 for _module in (_create, _random, _grad, _errors, device_module, _compile):
     _public.update({_name: getattr(_module, _name) for _name in _module.__all__})
-for _d in _dtype.EVERY:
+for _d in _dtype.EVERY + _dtype.QUANTISED:
     _public[_d.name] = _d
 for _alias, _d in _dtype._ALIASES.items():
     _public.setdefault(_alias, _d)

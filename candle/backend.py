@@ -22,7 +22,7 @@ class Device(NamedTuple):
     """Where a tensor lives: a backend's name and, where it has several devices, which."""
 
     type: str
-    index: int | None = None
+    index: int | None = None  # type: ignore[assignment]  # a field, over tuple's method
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
@@ -75,7 +75,7 @@ class Backend:
         return found if when is None or when(out, *specs, **attrs) else None
 
     def writer(self, op: Op, x: Any) -> Kernel | None:
-        """A kernel for ``op`` that writes over the storage of the tensor ``x``, its first operand; None if anything else holds that.
+        """A kernel for ``op`` that writes over the storage of its first operand, the tensor ``x``; None if others hold it.
 
         Asked only where x is about to be given the result.  Storage that was exported is held by who has it.
         """
@@ -171,10 +171,22 @@ def reference_kernel(op: Op) -> Kernel:
     return binary
 
 
+def blockwise(op: Op, kernel: Kernel, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Kernel:
+    """A kernel of a movement op for quantised operands that are arrays of blocks: it is told sizes in blocks."""
+    translated = op.in_blocks(specs, attrs)
+    return lambda out, *xs, **_: kernel(out, *xs, **translated)
+
+
+def holds_blocks(op: Op, specs: Sequence[Spec | None]) -> bool:
+    """Whether a call moves quantised operands."""
+    return bool(op.blocks) and any(s is not None and s.dtype.kind == "q" for s in specs)
+
+
 class Reference(Backend):
-    """NumPy, straight from the op declarations: right, and always there."""
+    """NumPy, straight from the op declarations: right, and always there.  Quantised tensors are arrays of blocks."""
 
     name = "numpy"
+    dtypes = dt.EVERY + dt.QUANTISED
 
     def __init__(self) -> None:
         self.kernels = {op.name: reference_kernel(op) for op in OPS.values() if not op.composite}
@@ -182,7 +194,8 @@ class Reference(Backend):
     def kernel(self, op: Op, out: Any, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Kernel | None:
         if op.name not in self.kernels and not op.composite:
             self.kernels = {**self.kernels, op.name: reference_kernel(op)}
-        return super().kernel(op, out, specs, attrs)
+        found = super().kernel(op, out, specs, attrs)
+        return blockwise(op, found, specs, attrs) if found is not None and holds_blocks(op, specs) else found
 
     def put(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if array.flags.writeable or not array.dtype.isnative:
@@ -203,6 +216,8 @@ class Reference(Backend):
 
         def write(out: Spec, data: Any, *xs: Any, **attrs: Any) -> Any:
             data.flags.writeable = True
+            if holds_blocks(op, (out,)):
+                attrs = op.in_blocks((out,), attrs)
             with np.errstate(all="ignore"):
                 return into(data, *xs, **attrs)
 
@@ -213,6 +228,7 @@ class _Box:
     """Something with a value, as tensors are."""
 
     __slots__ = ("value",)
+    value: Any
 
 
 def _holders(x: Any) -> int:

@@ -94,6 +94,7 @@ class Compiled:
     """
 
     def __init__(self, fn: Callable[..., Any], limit: int = 64) -> None:
+        self.__name__ = str(getattr(fn, "__name__", type(fn).__name__))
         functools.update_wrapper(self, fn, updated=())
         self.fn = fn
         self.limit = limit
@@ -126,8 +127,8 @@ class Compiled:
                 return entry(tensors)
         if sum(map(len, self.entries.values())) >= self.limit:
             raise CaptureError(
-                f"{self.__name__} was captured {self.limit} times, each time for other shapes or values; pass numbers that change as tensors, "
-                "pad to a few shapes, or raise compile's limit"
+                f"{self.__name__} was captured {self.limit} times, each time for other shapes or values; "
+                "pass numbers that change as tensors, pad to a few shapes, or raise compile's limit"
             )
         entry = self._capture(form, tensors, grad)
         entries[:] = [e for e in entries if e.valid()]

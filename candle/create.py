@@ -72,7 +72,7 @@ def _defaults(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _made(array: np.ndarray[Any, Any], backend: Any) -> Tensor:
-    return Tensor(backend.put(array), Spec(array.shape, as_dtype(array.dtype)), backend)
+    return Tensor(backend.put(array), Spec.of(array), backend)
 
 
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -132,7 +132,7 @@ def from_dlpack(source: Any, device: Any = None, copy: bool | None = None) -> Te
             data = data.copy()
         return _made(data, backend)
     array = backend.get(data)
-    return Tensor(data, Spec(array.shape, as_dtype(array.dtype)), backend)
+    return Tensor(data, Spec.of(array), backend)
 
 
 def _host_array(source: Any) -> np.ndarray[Any, Any]:
@@ -262,12 +262,18 @@ def _new(name: str) -> Any:
 
 for _name in ("zeros", "ones", "empty"):
     setattr(Tensor, f"new_{_name}", _new(_name))
-Tensor.full_like, Tensor.zeros_like, Tensor.ones_like = full_like, zeros_like, ones_like  # type: ignore[attr-defined]
-Tensor.new_full = lambda self, size, fill_value, dtype=None: (
-    full_like(self, fill_value, dtype).expand(size)
-    if not self.shape
-    else _fill(  # type: ignore[attr-defined]
-        tuple(size), fill_value, as_dtype(dtype or self.dtype), self.backend
-    )
-)
-Tensor.new_tensor = lambda self, data, dtype=None: tensor(data, dtype or self.dtype, self.backend)  # type: ignore[attr-defined]
+
+
+def _new_full(self: Tensor, size: Any, fill_value: Any, dtype: Any = None) -> Tensor:
+    return _fill(_shape((size,)), fill_value, as_dtype(dtype or self.dtype), self.backend)
+
+
+def _new_tensor(self: Tensor, data: Any, dtype: Any = None) -> Tensor:
+    return tensor(data, dtype or self.dtype, self.backend)
+
+
+_METHODS = {
+    "full_like": full_like, "zeros_like": zeros_like, "ones_like": ones_like, "new_full": _new_full, "new_tensor": _new_tensor,
+}  # fmt: skip
+for _name, _function in _METHODS.items():
+    setattr(Tensor, _name, _function)

@@ -131,7 +131,9 @@ def _edges(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def _numbers(array: np.ndarray[Any, Any]) -> _Numbers:
     values = array.ravel().tolist()
-    return {"f": _real, "c": _complex}.get(array.dtype.kind, _plain)(values)
+    if array.dtype.kind == "f":
+        return _real(values)
+    return _complex(values) if array.dtype.kind == "c" else _plain(values)
 
 
 def _host(x: Any) -> np.ndarray[Any, Any]:

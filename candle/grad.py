@@ -98,7 +98,7 @@ def _expanded(node: Node, g: Any, tracked: bool) -> list[Tensor | None]:
                 x.node = Leaf()
         inputs.append(x)
     with enable_grad():
-        made = (op.fn if op.composite else op.expand)(*inputs, **node.plan.attrs)
+        made = op.body(*inputs, **node.plan.attrs)
     ys = [made] if node.plan.single else list(made)
     gs = [g] if node.plan.single else list(g)
     pairs = [(y, d) for y, d in zip(ys, gs) if d is not None and y.node is not None]
@@ -229,7 +229,8 @@ def _deliver(grads: dict[int, Any], node: Any, g: Tensor) -> None:
 def _seed(y: Tensor, g: Tensor | None) -> Tensor:
     if y.node is None:
         raise GradientError(
-            f"this {y.spec} is not tracked: no operand behind it requires its gradient (call requires_grad_() on one, or leave no_grad)"
+            f"this {y.spec} is not tracked: no operand behind it requires its gradient "
+            "(call requires_grad_() on one, or leave no_grad)"
         )
     if g is None:
         if y.spec.size != 1:

@@ -574,7 +574,7 @@ class Trace(Backend):
             return self._small[key]
         value = self.new()
         backend = _numpy() if self.target is None else self.target
-        self.constants[value] = Tensor(backend.put(array), Spec(array.shape, as_dtype(array.dtype)), backend)
+        self.constants[value] = Tensor(backend.put(array), Spec.of(array), backend)
         if key is not None:
             self._small[key] = value
         return value

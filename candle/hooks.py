@@ -18,7 +18,7 @@ def candle_backends() -> dict[str, str]:
 
 @hookimpl
 def candle_loaders() -> dict[str, str]:
-    names = ("safetensors", "sharded", "npz", "npy")
+    names = ("safetensors", "sharded", "gguf", "ggml", "torch", "npz", "npy", "llama2c", "imatrix")
     return {name: f"candle.formats.{name}" for name in names}
 
 

@@ -40,7 +40,13 @@ class Spec:
             sizes = tuple([n if isinstance(n, (int, str)) else operator.index(n) for n in shape])
             if any(n < 0 for n in sizes if not isinstance(n, str)):
                 raise ShapeError(f"sizes are at least 0 but the shape {sizes} was given")
-            key = sizes, as_dtype(dtype), tuple(map(type, sizes))
+            dtype = as_dtype(dtype)
+            if dtype.block > 1 and (not sizes or isinstance(sizes[-1], str) or sizes[-1] % dtype.block):
+                raise ShapeError(
+                    f"{dtype} keeps blocks of {dtype.block} elements along the last dimension, so that is a multiple of "
+                    f"{dtype.block}, but the shape {sizes} was given; dequantize() first to take blocks apart"
+                )
+            key = sizes, dtype, tuple(map(type, sizes))
             found = cls._interned.get(key)
         if found is None:
             found = object.__new__(cls)
@@ -65,8 +71,21 @@ class Spec:
         return n
 
     @property
+    def stored(self) -> tuple[int, ...]:
+        """The shape of what is stored: with as many blocks as the last dimension has, where the dtype is quantised."""
+        block = self.dtype.block
+        return self.shape if block == 1 else (*self.shape[:-1], self.shape[-1] // block)
+
+    @property
     def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
+        return self.size // self.dtype.block * self.dtype.itemsize
+
+    @classmethod
+    def of(cls, array: np.ndarray[Any, Any]) -> Spec:
+        """The spec of what a NumPy array stores."""
+        dtype = as_dtype(array.dtype)
+        shape = array.shape
+        return cls(shape if dtype.block == 1 else (*shape[:-1], shape[-1] * dtype.block), dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Spec, (self.shape, self.dtype)
@@ -273,6 +292,9 @@ class Op:
     ulps: float = 8.0  # how many roundings a kernel may be off, per root of terms
     special: bool = True  # NaN and infinities are among the test operands
     unique: Callable[..., Any] | None = None  # (results, *operands, **attrs) -> what signs and order do not change
+    blocks: Callable[..., Any] | bool = False  # how it moves quantised operands: see ``in_blocks``; True where its expansion does
+    bound: Callable[..., Any] | None = None  # (*operands, **attrs) -> how far off each element may be beyond rounding
+    same: Callable[..., Any] | None = None  # (got, want, *operands, **attrs) -> what is wrong, where results may differ otherwise
     group: str = ""
 
     def __call__(self, *args: Any, **attrs: Any) -> Any:
@@ -287,6 +309,11 @@ class Op:
     @property
     def doc(self) -> str:
         return inspect.getdoc(self.fn) or ""
+
+    @property
+    def body(self) -> Callable[..., Any]:
+        """Its form in other ops: of a composite its declaration, of a primitive its expansion."""
+        return self.fn if self.composite or self.expand is None else self.expand
 
     @cached_property
     def operands(self) -> tuple[str, ...]:
@@ -409,7 +436,7 @@ class Op:
             allowed = self.types.get(letter) or (as_dtype(letter),)
             dtypes = {x.dtype for x in xs if isinstance(x, Spec)}
             dtype = dtypes.pop() if len(dtypes) == 1 and all(isinstance(x, Spec) for x in xs) else result_type(*xs)
-            if dtype not in allowed:
+            if dtype not in allowed and not (dtype.kind == "q" and self.blocks):
                 dtype = self._nearest(dtype, allowed, letter, operands)
             found[letter] = dtype
         return [None if x is None else found[letter] for letter, x in zip(letters, operands)]
@@ -469,6 +496,26 @@ class Op:
         else:
             dtypes = [found.get(o.letter) or attrs.get(o.letter) or as_dtype(o.letter) for o in self.outputs]
         return tuple([Spec(s, d) for s, d in zip(shapes, dtypes)])
+
+    def in_blocks(self, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> dict[str, Any]:
+        """The attributes for a kernel that takes each block of quantised operands for one item.
+
+        An op that only moves elements says how with ``blocks(specs, attrs, size) -> attrs``, where ``size`` makes a
+        number of elements of the last dimension one of blocks.  Raises ShapeError where the call would take a block apart.
+        """
+        block = max([s.dtype.block for s in specs if s is not None])
+
+        def size(n: int) -> int:
+            if n % block:
+                raise self.torn(specs, f"{n} is no multiple of {block}")
+            return n // block
+
+        return dict(self.blocks(specs, attrs, size)) if callable(self.blocks) else dict(attrs)
+
+    def torn(self, specs: Sequence[Any], why: str) -> ShapeError:
+        """The error where a call would take blocks of quantised operands apart."""
+        given = ", ".join("nothing" if s is None else str(s) for s in specs)
+        return ShapeError(f"{self.name} moves whole blocks but was given {given}: {why}; dequantize() first")
 
     def misfit(self, specs: Sequence[Any], why: str = "") -> ShapeError:
         given = ", ".join("nothing" if s is None else str(s) for s in specs)

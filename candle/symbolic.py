@@ -232,7 +232,7 @@ def _symbols(args: Any) -> list[str]:
 
     def visit(a: Any) -> None:
         if isinstance(a, Spec):
-            found.extend([n for n in a.shape if isinstance(n, str) and n not in found])
+            found.extend([str(n) for n in a.shape if isinstance(n, str) and n not in found])
         elif isinstance(a, (tuple, list)):
             for v in a:
                 visit(v)
@@ -277,8 +277,8 @@ def capture_symbolic(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mappin
             at = next((n for n, (a, b) in enumerate(zip(skeleton, other)) if a != b), min(len(skeleton), len(other)))
             what = skeleton[at][0] if at < len(skeleton) else "the end"
             raise CaptureError(
-                f"{graph.name} does something else for {dict(zip(symbols, point))} than for {dict(zip(symbols, base))} (at {what}), "
-                "so these sizes cannot stay named; capture it for each size"
+                f"{graph.name} does something else for {dict(zip(symbols, point))} than for {dict(zip(symbols, base))} "
+                f"(at {what}), so these sizes cannot stay named; capture it for each size"
             )
         return found
 

@@ -164,6 +164,8 @@ class Plan:
         self.casts = tuple(casts) if any(c is not None for c in casts) else None
         self.attrs = op.complete(self.specs, attrs)
         self.outs = op.infer(self.specs, self.attrs)
+        if op.blocks and any(s is not None and s.dtype.kind == "q" for s in self.specs):
+            op.in_blocks(self.specs, self.attrs)  # refuses a movement that would take blocks apart
         self.single = not op.multiple
         self.out: Any = self.outs[0] if self.single else self.outs
         self.kernel = backend.kernel(op, self.out, self.specs, self.attrs)
@@ -287,10 +289,10 @@ def run(op: Op, operands: Sequence[Any], attrs: dict[str, Any], backend: Any = N
             x if to is None else run(OPS["cast"], (x,), {"dtype": to}) if isinstance(x, Tensor) else _scalar(x, to, backend)
             for x, to in zip(operands, plan.casts)
         ]
-    tracked = plan.tracks and _mode.grad and any([x is not None and x.node is not None for x in operands])
+    tracked = plan.tracks and _mode.grad and any([x is not None and x.node is not None for x in operands])  # noqa: C419
     kernel = plan.kernel
     if kernel is None or (tracked and kernel is not None and plan.op.composite and trace is not None and trace.expands(plan)):
-        body = op.fn if op.composite else op.expand
+        body = op.body
         if not operands and trace is None:
             from .device import placed
 
@@ -358,7 +360,8 @@ def _strangers(op: Op, operands: Sequence[Any]) -> Exception:
     names = [x.backend.name for x in operands if isinstance(x, Tensor)]
     if "trace" in names:
         return CaptureError(
-            f"{op.name} was given a tensor of a capture that has ended; return it from the captured function instead of storing it"
+            f"{op.name} was given a tensor of a capture that has ended; "
+            "return it from the captured function instead of storing it"
         )
     return DeviceError(
         f"{op.name} was given tensors on {' and '.join(dict.fromkeys(names))}; move them to one device with .to(device)"
@@ -432,6 +435,10 @@ def _reflected(op: Op) -> Callable[[Any, Any], Any]:
     return lambda self, other: run(op, (other, self), {})
 
 
+def _reflected_product(product: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda self, other: product(self.new_tensor(other), self)
+
+
 def _method(op: Op) -> Callable[..., Any]:
     if len(op.operands) == 1 and not op.attrs and not op.multiple and not op.variadic and not op.composite:
         method: Callable[..., Any] = _unary(op)
@@ -491,6 +498,8 @@ class Tensor(TensorMethods):
 
     __slots__ = ("__weakref__", "_grad", "_origin", "backend", "node", "spec", "value")
     __array_priority__ = 1000
+
+    _origin: str  # the index it came out of, if it did
 
     def __init__(self, value: Any, spec: Spec, backend: Any, node: Any = None) -> None:
         self.value = value  # the backend's own
@@ -554,7 +563,10 @@ class Tensor(TensorMethods):
     # -- values in and out --------------------------------------------------------------------------
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """The values as a NumPy array, read-only where memory is shared.  Tracked tensors are given too."""
+        """The values as a NumPy array, read-only where memory is shared; of a quantised tensor its blocks.
+
+        Tracked tensors are given too.
+        """
         if self.backend.name == "trace":
             raise CaptureError(
                 f"a {self.spec} of a function being captured has no values yet; keep .numpy(), .item() and `if tensor:` "
@@ -575,7 +587,7 @@ class Tensor(TensorMethods):
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
-        array = self.numpy()
+        array = (self._cast(dt.float32) if self.spec.dtype.kind == "q" else self).numpy()
         return (array if array.dtype.kind in "biufc" else array.astype(np.float64)).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
@@ -855,7 +867,7 @@ class Tensor(TensorMethods):
                 device = a
         x = self
         if dtype is not None and as_dtype(dtype) is not x.spec.dtype:
-            x = run(OPS["cast"], (x,), {"dtype": as_dtype(dtype)})
+            x = x._cast(as_dtype(dtype))
         if device is not None:
             from .device import resolve
 
@@ -870,6 +882,15 @@ class Tensor(TensorMethods):
         if copy and x is self:
             x = x.clone()
         return x
+
+    def _cast(self, dtype: DType) -> Tensor:
+        x = self
+        if x.spec.dtype.kind == "q":
+            target = dtype if dtype.kind == "f" else dt.float32
+            x = run(OPS["dequantize"], (x,), {"dtype": target})
+        if dtype.kind == "q":
+            return run(OPS["quantize"], (x, None), {"dtype": dtype})
+        return x if x.spec.dtype is dtype else run(OPS["cast"], (x,), {"dtype": dtype})
 
     def cpu(self) -> Tensor:
         """On the default device of this process's memory: ``cpu`` where candle-cpu is installed, else ``numpy``."""
@@ -964,7 +985,7 @@ def _unpickle(cls: type[Tensor], array: Any, dtype: str, device: str, requires_g
 
     backend = resolve(device)
     made = cls.__new__(cls)
-    Tensor.__init__(made, backend.put(array), Spec(array.shape, dtype), backend)
+    Tensor.__init__(made, backend.put(array), Spec.of(array), backend)
     return made.requires_grad_() if requires_grad else made
 
 
@@ -1001,7 +1022,7 @@ def attach_operators() -> None:
         if name == "matmul":  # takes vectors too, which the op does not
             product = getattr(Tensor, short)
             Tensor.__matmul__ = _matrices(OPS[short], product)
-            Tensor.__rmatmul__ = lambda self, other, _product=product: _product(self.new_tensor(other), self)
+            Tensor.__rmatmul__ = _reflected_product(product)
         elif short in OPS:
             setattr(Tensor, f"__{name}__", _method(OPS[short]))
             setattr(Tensor, f"__r{name}__", _reflected(OPS[short]))

@@ -16,7 +16,20 @@ import candle
 from candle import DTypeError
 from candle import dtype as dt
 
-NAMES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"]
+NAMES = [
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+]
 
 
 @pytest.mark.parametrize("a", NAMES)
@@ -38,7 +51,9 @@ def test_numbers_and_tensors_without_dimensions_count_less(a, b):
 
     if not isinstance(a, tuple) and not isinstance(b, tuple):
         return
-    want = str(torch.result_type(make(torch, a), make(torch, b))).removeprefix("torch.").replace("complex32", "complex64")  # which we have not
+    want = (
+        str(torch.result_type(make(torch, a), make(torch, b))).removeprefix("torch.").replace("complex32", "complex64")
+    )  # which we have not
     assert candle.result_type(make(candle, a), make(candle, b)).name == want
 
 
@@ -69,7 +84,13 @@ def test_casts_to_float8_round_as_ml_dtypes_does(values):
 
 
 def test_names_aliases_and_foreign_dtypes():
-    assert candle.as_dtype("f32") is candle.as_dtype(np.float32) is candle.as_dtype(torch.float32) is candle.as_dtype(float) is candle.float32
+    assert (
+        candle.as_dtype("f32")
+        is candle.as_dtype(np.float32)
+        is candle.as_dtype(torch.float32)
+        is candle.as_dtype(float)
+        is candle.float32
+    )
     assert candle.as_dtype(ml_dtypes.bfloat16) is candle.as_dtype(torch.bfloat16) is candle.bfloat16
     assert candle.long is candle.int64 and candle.half is candle.float16 and candle.double is candle.float64
     with pytest.raises(DTypeError, match="did you mean 'float32'"):
@@ -97,7 +118,9 @@ def test_limits_are_numpys():
 def test_the_default_dtype_can_be_changed():
     try:
         candle.set_default_dtype("float64")
-        assert candle.tensor(1.5).dtype is candle.zeros(2).dtype is (candle.ones(2, dtype=candle.int32) / 2).dtype is candle.float64
+        assert (
+            candle.tensor(1.5).dtype is candle.zeros(2).dtype is (candle.ones(2, dtype=candle.int32) / 2).dtype is candle.float64
+        )
         with pytest.raises(DTypeError, match="floating"):
             candle.set_default_dtype("int32")
     finally:

@@ -8,10 +8,14 @@ import candle
 from candle import BackendError, DeviceError, DimError, DTypeError, KernelError, ShapeError, Spec
 from candle.backend import Reference
 
-A, B, I = candle.zeros(2, 3), candle.zeros(4, 5), candle.zeros(2, 3, dtype=candle.int64)  # noqa: E741
+A, B, I = candle.zeros(2, 3), candle.zeros(4, 5), candle.zeros(2, 3, dtype=candle.int64)
 
 CASES = [
-    (lambda: A @ B, ShapeError, r"matmul takes T\[m,k\], T\[k,n\] -> T\[m,n\] but was given float32\[2,3\], float32\[4,5\]: 3 and 4 differ"),
+    (
+        lambda: A @ B,
+        ShapeError,
+        r"matmul takes T\[m,k\], T\[k,n\] -> T\[m,n\] but was given float32\[2,3\], float32\[4,5\]: 3 and 4 differ",
+    ),
     (lambda: A + B, ShapeError, r"add takes T\[\], T\[\] -> T\[\] but was given float32\[2,3\], float32\[4,5\]: .*broadcast"),
     (lambda: A.sum(2), DimError, r"sum's dim is from -2 to 1 for 2 dimensions but 2 was given"),
     (lambda: A.sum((0, 0)), DimError, "each dimension once"),
@@ -66,7 +70,9 @@ def test_bad_calls_raise_clear_errors(act, error, text):
 
 def test_tensors_of_two_devices_do_not_mix():
     candle.register_backend("elsewhere", lambda: _named("elsewhere"))
-    with pytest.raises(DeviceError, match=r"add was given tensors on numpy and elsewhere; move them to one device with .to\(device\)"):
+    with pytest.raises(
+        DeviceError, match=r"add was given tensors on numpy and elsewhere; move them to one device with .to\(device\)"
+    ):
         candle.zeros(2, device="numpy") + candle.zeros(2, device="elsewhere")
     x = candle.ones(2, device="numpy").requires_grad_()
     (x.to("elsewhere") * 3).sum().backward()

@@ -61,15 +61,11 @@ def test_the_ten_steps_work_as_they_are_written(environment):
 
 
 @pytest.mark.slow
-def test_the_package_passes_its_own_conformance_test_on_day_one(environment):
+def test_the_package_passes_the_first_levels_of_its_own_test_on_day_one(environment):
     folder, _ = environment
     assert main(["new-backend", "fresh", "--path", str(folder)]) == 0
     assert run(environment, "sh", "pip install -e candle-fresh").returncode == 0
-    done = run(
-        environment,
-        "sh",
-        "cd candle-fresh && python -m pytest -q -x -p no:cacheprovider --conformance-examples 2 || python -m pytest -q -x",
-    )
+    done = run(environment, "sh", "cd candle-fresh && python -m pytest -q -x -p no:cacheprovider -k 'storage or ops'")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert " passed" in done.stdout
 
@@ -108,4 +104,3 @@ def test_nothing_is_overwritten(tmp_path):
     new_backend.write("tally", tmp_path)
     with pytest.raises(CandleError, match="candle-tally is there already"):
         new_backend.write("tally", tmp_path)
-

@@ -34,6 +34,7 @@ __array_api_version__ = VERSIONS[-1]
 newaxis = None
 
 __all__ = [
-    "Array", "VERSIONS", "__array_api_version__", "bool", "complex64", "complex128", "e", "fft", "float32", "float64", "inf", "int8",
-    "int16", "int32", "int64", "linalg", "nan", "newaxis", "pi", "uint8", "uint16", "uint32", "uint64", *functions.__all__,
+    "Array", "VERSIONS", "__array_api_version__", "bool", "complex64", "complex128", "e", "fft", "float32", "float64", "inf",
+    "int8", "int16", "int32", "int64", "linalg", "nan", "newaxis", "pi", "uint8", "uint16", "uint32", "uint64",
+    *functions.__all__,
 ]  # fmt: skip

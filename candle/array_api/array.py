@@ -101,7 +101,7 @@ def _operator(name: str, kinds: str, swap: builtins.bool = False) -> Callable[[A
 
 
 def binary(name: str, a: Tensor, b: Tensor) -> Tensor:
-    """An op of the table on tensors of one dtype; floor division of infinities is the floor of the quotient, as the standard says."""
+    """An op of the table on tensors of one dtype; infinities divide to the floor of the quotient, as the standard says."""
     y = run(OPS[name], (a, b), {})
     if name == "floor_divide" and a.dtype.kind == "f":
         quotient = (a / b).floor()
@@ -286,9 +286,10 @@ def _key(key: Any) -> Any:
 
 
 _BINARY = {
-    "add": ("add", "iufc"), "sub": ("sub", "iufc"), "mul": ("mul", "iufc"), "truediv": ("div", "fc"), "floordiv": ("floor_divide", "iuf"),
-    "mod": ("remainder", "iuf"), "pow": ("pow", "iufc"), "and": ("bitwise_and", "biu"), "or": ("bitwise_or", "biu"),
-    "xor": ("bitwise_xor", "biu"), "lshift": ("bitwise_left_shift", "iu"), "rshift": ("bitwise_right_shift", "iu"),
+    "add": ("add", "iufc"), "sub": ("sub", "iufc"), "mul": ("mul", "iufc"), "truediv": ("div", "fc"),
+    "floordiv": ("floor_divide", "iuf"), "mod": ("remainder", "iuf"), "pow": ("pow", "iufc"),
+    "and": ("bitwise_and", "biu"), "or": ("bitwise_or", "biu"), "xor": ("bitwise_xor", "biu"),
+    "lshift": ("bitwise_left_shift", "iu"), "rshift": ("bitwise_right_shift", "iu"),
 }  # fmt: skip
 _COMPARE = {"eq": "biufc", "ne": "biufc", "lt": "iuf", "le": "iuf", "gt": "iuf", "ge": "iuf"}
 

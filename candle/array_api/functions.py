@@ -21,23 +21,24 @@ from .array import DTYPES, KINDS, Array, binary, cast, promote, scalar_dtype, to
 _UNARY = {
     "abs": ("abs", "iufc"), "acos": ("acos", "fc"), "acosh": ("acosh", "fc"), "asin": ("asin", "fc"), "asinh": ("asinh", "fc"),
     "atan": ("atan", "fc"), "atanh": ("atanh", "fc"), "bitwise_invert": ("bitwise_not", "biu"), "ceil": ("ceil", "iuf"),
-    "conj": ("conj_physical", "iufc"), "cos": ("cos", "fc"), "cosh": ("cosh", "fc"), "exp": ("exp", "fc"), "expm1": ("expm1", "fc"),
-    "floor": ("floor", "iuf"), "imag": ("imag", "c"), "isfinite": ("isfinite", "iufc"), "isinf": ("isinf", "iufc"),
-    "isnan": ("isnan", "iufc"), "log": ("log", "fc"), "log1p": ("log1p", "fc"), "log2": ("log2", "fc"), "log10": ("log10", "fc"),
-    "logical_not": ("logical_not", "b"), "negative": ("neg", "iufc"), "positive": ("alias", "iufc"), "real": ("real", "fc"),
-    "reciprocal": ("reciprocal", "fc"), "round": ("round", "iufc"), "sign": ("sign", "iufc"), "signbit": ("signbit", "f"),
-    "sin": ("sin", "fc"), "sinh": ("sinh", "fc"), "square": ("square", "iufc"), "sqrt": ("sqrt", "fc"), "tan": ("tan", "fc"),
-    "tanh": ("tanh", "fc"), "trunc": ("trunc", "iuf"),
+    "conj": ("conj_physical", "iufc"), "cos": ("cos", "fc"), "cosh": ("cosh", "fc"), "exp": ("exp", "fc"),
+    "expm1": ("expm1", "fc"), "floor": ("floor", "iuf"), "imag": ("imag", "c"), "isfinite": ("isfinite", "iufc"),
+    "isinf": ("isinf", "iufc"), "isnan": ("isnan", "iufc"), "log": ("log", "fc"), "log1p": ("log1p", "fc"),
+    "log2": ("log2", "fc"), "log10": ("log10", "fc"), "logical_not": ("logical_not", "b"), "negative": ("neg", "iufc"),
+    "positive": ("alias", "iufc"), "real": ("real", "fc"), "reciprocal": ("reciprocal", "fc"), "round": ("round", "iufc"),
+    "sign": ("sign", "iufc"), "signbit": ("signbit", "f"), "sin": ("sin", "fc"), "sinh": ("sinh", "fc"),
+    "square": ("square", "iufc"), "sqrt": ("sqrt", "fc"), "tan": ("tan", "fc"), "tanh": ("tanh", "fc"),
+    "trunc": ("trunc", "iuf"),
 }  # fmt: skip
 _BINARY = {
     "add": ("add", "iufc"), "atan2": ("atan2", "f"), "bitwise_and": ("bitwise_and", "biu"), "bitwise_or": ("bitwise_or", "biu"),
     "bitwise_xor": ("bitwise_xor", "biu"), "bitwise_left_shift": ("bitwise_left_shift", "iu"),
-    "bitwise_right_shift": ("bitwise_right_shift", "iu"), "copysign": ("copysign", "f"), "divide": ("div", "fc"), "equal": ("eq", "biufc"),
-    "floor_divide": ("floor_divide", "iuf"), "greater": ("gt", "iuf"), "greater_equal": ("ge", "iuf"), "hypot": ("hypot", "f"),
-    "less": ("lt", "iuf"), "less_equal": ("le", "iuf"), "logaddexp": ("logaddexp", "f"), "logical_and": ("logical_and", "b"),
-    "logical_or": ("logical_or", "b"), "logical_xor": ("logical_xor", "b"), "maximum": ("maximum", "iuf"), "minimum": ("minimum", "iuf"),
-    "multiply": ("mul", "iufc"), "nextafter": ("nextafter", "f"), "not_equal": ("ne", "biufc"), "pow": ("pow", "iufc"),
-    "remainder": ("remainder", "iuf"), "subtract": ("sub", "iufc"),
+    "bitwise_right_shift": ("bitwise_right_shift", "iu"), "copysign": ("copysign", "f"), "divide": ("div", "fc"),
+    "equal": ("eq", "biufc"), "floor_divide": ("floor_divide", "iuf"), "greater": ("gt", "iuf"), "greater_equal": ("ge", "iuf"),
+    "hypot": ("hypot", "f"), "less": ("lt", "iuf"), "less_equal": ("le", "iuf"), "logaddexp": ("logaddexp", "f"),
+    "logical_and": ("logical_and", "b"), "logical_or": ("logical_or", "b"), "logical_xor": ("logical_xor", "b"),
+    "maximum": ("maximum", "iuf"), "minimum": ("minimum", "iuf"), "multiply": ("mul", "iufc"), "nextafter": ("nextafter", "f"),
+    "not_equal": ("ne", "biufc"), "pow": ("pow", "iufc"), "remainder": ("remainder", "iuf"), "subtract": ("sub", "iufc"),
 }  # fmt: skip
 # Ops that the table declares for inexact numbers and that leave integers as they are.
 _IDENTITY_ON_INTEGERS = {"ceil", "floor", "round", "trunc", "conj", "real"}
@@ -559,11 +560,13 @@ def _reduction(name: str, op: str, kinds: str, accumulate: builtins.bool = False
     return made
 
 
-for _name, _args in {
-    "sum": ("sum", "iufc", True), "prod": ("prod", "iufc", True), "max": ("amax", "iuf"), "min": ("amin", "iuf"), "mean": ("mean", "fc"),
-    "any": ("any", "biufc"), "all": ("all", "biufc"),
-}.items():  # fmt: skip
-    globals()[_name] = _reduction(_name, *_args)
+sum = _reduction("sum", "sum", "iufc", accumulate=True)
+prod = _reduction("prod", "prod", "iufc", accumulate=True)
+max = _reduction("max", "amax", "iuf")
+min = _reduction("min", "amin", "iuf")
+mean = _reduction("mean", "mean", "fc")
+any = _reduction("any", "any", "biufc")
+all = _reduction("all", "all", "biufc")
 
 
 def _spread(op: str) -> Callable[..., Array]:
@@ -803,10 +806,10 @@ def __array_namespace_info__() -> _Info:
 
 __all__ = [
     *_UNARY, *_BINARY, "__array_namespace_info__", "all", "any", "arange", "argmax", "argmin", "argsort", "asarray", "astype",
-    "broadcast_arrays", "broadcast_to", "can_cast", "clip", "concat", "count_nonzero", "cumulative_prod", "cumulative_sum", "diff",
-    "empty", "empty_like", "expand_dims", "eye", "finfo", "flip", "from_dlpack", "full", "full_like", "iinfo", "isdtype", "linspace",
-    "matmul", "matrix_transpose", "max", "mean", "meshgrid", "min", "moveaxis", "nonzero", "ones", "ones_like", "permute_dims", "prod",
-    "repeat", "reshape", "result_type", "roll", "searchsorted", "sort", "squeeze", "stack", "std", "sum", "take", "take_along_axis",
-    "tensordot", "tile", "tril", "triu", "unique_all", "unique_counts", "unique_inverse", "unique_values", "unstack", "var", "vecdot",
-    "where", "zeros", "zeros_like",
+    "broadcast_arrays", "broadcast_to", "can_cast", "clip", "concat", "count_nonzero", "cumulative_prod", "cumulative_sum",
+    "diff", "empty", "empty_like", "expand_dims", "eye", "finfo", "flip", "from_dlpack", "full", "full_like", "iinfo",
+    "isdtype", "linspace", "matmul", "matrix_transpose", "max", "mean", "meshgrid", "min", "moveaxis", "nonzero", "ones",
+    "ones_like", "permute_dims", "prod", "repeat", "reshape", "result_type", "roll", "searchsorted", "sort", "squeeze", "stack",
+    "std", "sum", "take", "take_along_axis", "tensordot", "tile", "tril", "triu", "unique_all", "unique_counts",
+    "unique_inverse", "unique_values", "unstack", "var", "vecdot", "where", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -11,13 +11,13 @@ from .output import columns, print_json
 examples = """
 candle check numpy --level ops --op 'conv*'
 candle check jax --report report.json --badge badge.svg --xfail xfail.txt
-candle check numpy --kill-rate --json
-candle check numpy --kill-rate --bugs my_bugs.py
+candle check --kill-rate --json
+candle check --kill-rate --bugs my_bugs.py
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("device", help="the device to check")
+    parser.add_argument("device", nargs="?", help="the device to check; not needed with --kill-rate")
     parser.add_argument("--level", action="append", metavar="LEVEL", help="only this level (storage, ops, ...); may be repeated")
     parser.add_argument("--op", action="append", metavar="PATTERN", help="only these ops, * and ? allowed; may be repeated")
     parser.add_argument("--examples", type=int, metavar="N", help="how many examples to draw of each op")
@@ -35,6 +35,10 @@ def run(args: argparse.Namespace) -> int:
         from ..errors import CandleError
 
         raise CandleError(f"checking needs {e.name}, which is not installed: pip install 'candle[testing]'") from e
+    if args.device is None and not args.kill_rate:
+        from ..errors import CandleError
+
+        raise CandleError("candle check takes a device, such as: candle check numpy; `candle devices` lists them")
     if args.kill_rate:
         found = testing.kill_rate(bugs=args.bugs or [], examples=args.examples)
         if args.json:

@@ -161,7 +161,7 @@ def load(path: Path) -> Checkpoint:
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], metadata: Mapping[str, str]) -> None:
+def save(path: Path, arrays: Mapping[str, Entry], metadata: Mapping[str, str]) -> None:
     """Write arrays, those of wide dtypes first so that all lie aligned."""
     if not all(isinstance(k, str) and isinstance(v, str) for k, v in metadata.items()):
         raise FormatError(
@@ -169,7 +169,7 @@ def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], m
         )
     if "__metadata__" in arrays:
         raise FormatError("a tensor cannot be called '__metadata__' in safetensors; give it another name")
-    kinds = {name: (_kind(name, read()), read().shape) for name, read in arrays.items()}
+    kinds = {name: (_kind(name, entry.spec.dtype), entry.spec.shape) for name, entry in arrays.items()}
     order = sorted(kinds, key=lambda name: (-_TYPES[kinds[name][0]].itemsize, name))
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     at = 0
@@ -189,7 +189,7 @@ def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], m
     def write(f: Any) -> None:
         f.write(struct.pack("<Q", len(raw)) + raw)
         for name in order:
-            array = arrays[name]()
+            array = arrays[name].read()
             if kinds[name][0] in _BITS:
                 pairs = np.ascontiguousarray(array).view(np.uint8).reshape(-1, 2)
                 array = pairs[:, 0] | pairs[:, 1] << 4
@@ -201,10 +201,9 @@ def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], m
     replacing(path, write)
 
 
-def _kind(name: str, array: np.ndarray[Any, Any]) -> str:
-    dtype: DType = as_dtype(array.dtype)
+def _kind(name: str, dtype: DType) -> str:
     if dtype not in _NAMES:
-        raise FormatError(
-            f"{name!r} is {dtype}, which safetensors has no name for; cast it to one of {', '.join(d.name for d in _NAMES)}"
-        )
+        known = ", ".join(d.name for d in _NAMES)
+        how = "save as .gguf, or dequantize it" if dtype.kind == "q" else f"cast it to one of {known}"
+        raise FormatError(f"{name!r} is {dtype}, which safetensors has no name for; {how}")
     return _NAMES[dtype]

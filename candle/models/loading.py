@@ -60,7 +60,8 @@ def locate(name: str | os.PathLike[str]) -> Path:
     if text.count("/") == 1 and not text.startswith((".", "/", "~")):
         return _from_hub(text, tried)
     raise BackendError(
-        f"no model was found as {text!r}: tried {' and '.join(tried)}; give a folder with config.json, or a hub name such as 'org/name'"
+        f"no model was found as {text!r}: tried {' and '.join(tried)}; "
+        "give a folder with config.json, or a hub name such as 'org/name'"
     )
 
 

@@ -53,7 +53,8 @@ class SentenceEncoder:
         known = {"Transformer", "Pooling", "Normalize"}
         if not kinds or kinds[0] != "Transformer" or set(kinds) - known:
             raise FormatError(
-                f"{folder}/modules.json has the steps {', '.join(kinds)}; those known are {', '.join(sorted(known))}, the transformer first"
+                f"{folder}/modules.json has the steps {', '.join(kinds)}; "
+                f"those known are {', '.join(sorted(known))}, the transformer first"
             )
         model = load_module(folder / steps[0].get("path", ""), device, dtype)
         pooling = ["mean"]

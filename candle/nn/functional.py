@@ -28,7 +28,12 @@ def embedding(x: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tens
     if padding_idx is not None and weight.requires_grad:
         rows = arange(weight.shape[0], device=weight.backend) == padding_idx % weight.shape[0]
         weight = OPS["where"](rows.unsqueeze(1), weight.detach(), weight)
-    return OPS["embedding"](weight, x)
+    return FUNCTIONS["embedding"](weight, x)
+
+
+def unfold(x: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
+    """The windows of ``x[n, c, h, w]`` as columns: ``[n, c * kernel, positions]``."""
+    return OPS["unfold2d"](x, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride)
 
 
 def _in_place(name: str) -> Any:
@@ -43,18 +48,6 @@ def _in_place(name: str) -> Any:
     return fn
 
 
-for _name in (
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "elu",
-    "celu",
-    "selu",
-    "silu",
-    "mish",
-    "hardtanh",
-    "hardsigmoid",
-    "hardswish",
-    "threshold",
-):
+for _name in ("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "silu", "mish", "hardtanh", "hardsigmoid", "hardswish",
+              "threshold"):  # fmt: skip
     globals()[_name] = _in_place(_name)

@@ -16,6 +16,25 @@ from .module import Module, Parameter
 
 Shape = Any
 
+__all__ = [
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d", "AlphaDropout", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss", "BCEWithLogitsLoss",
+    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Bilinear", "CELU", "CTCLoss", "ChannelShuffle", "CircularPad1d",
+    "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "Conv1d", "Conv2d", "Conv3d",
+    "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "CosineEmbeddingLoss", "CosineSimilarity",
+    "CrossEntropyLoss", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "ELU", "Embedding", "FeatureAlphaDropout",
+    "Flatten", "Fold", "GELU", "GLU", "GaussianNLLLoss", "GroupNorm", "Hardshrink", "Hardsigmoid", "Hardswish",
+    "Hardtanh", "HingeEmbeddingLoss", "HuberLoss", "Identity", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
+    "KLDivLoss", "L1Loss", "LPPool1d", "LPPool2d", "LPPool3d", "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm",
+    "LogSigmoid", "LogSoftmax", "MSELoss", "MarginRankingLoss", "MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d",
+    "MaxUnpool2d", "MaxUnpool3d", "Mish", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
+    "NLLLoss", "PReLU", "PairwiseDistance", "PixelShuffle", "PixelUnshuffle", "PoissonNLLLoss", "RMSNorm", "ReLU",
+    "ReLU6", "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d",
+    "ReplicationPad3d", "SELU", "SiLU", "Sigmoid", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softmax2d", "Softmin",
+    "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold", "TripletMarginLoss", "Unflatten", "Unfold",
+    "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
+]  # fmt: skip
+
 
 def _table(name: str) -> Callable[..., Any]:
     return FUNCTIONS.get(name, OPS.get(name))  # type: ignore[return-value]
@@ -64,7 +83,7 @@ class Linear(Module):
         _uniform_bias(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return OPS["linear"](x, self.weight, self.bias)
+        return FUNCTIONS["linear"](x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
@@ -134,7 +153,7 @@ class Embedding(Module):
 # -- activations and other functions without parameters --------------------------------------------
 
 
-def _of(name: str, function: Callable[..., Any] | str, **settings: Any) -> type[Module]:
+def _of(name: str, function: Callable[..., Any] | str, **settings: Any) -> Any:
     """A module around a function: its settings become attributes and are passed on."""
     fn = function if callable(function) else None
     keys = tuple(settings)
@@ -215,34 +234,32 @@ UpsamplingBilinear2d = _of(
     size=None,
     scale_factor=None,
 )
-Unfold = _of("Unfold", lambda x, **a: OPS["unfold2d"](x, **a), kernel_size=..., dilation=1, padding=0, stride=1)
+Unfold = _of("Unfold", F.unfold, kernel_size=..., dilation=1, padding=0, stride=1)
 Fold = _of("Fold", "fold", output_size=..., kernel_size=..., dilation=1, padding=0, stride=1)
 
-for _n in (1, 2, 3):
-    globals()[f"MaxPool{_n}d"] = _of(
-        f"MaxPool{_n}d", f"max_pool{_n}d",
-        kernel_size=..., stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False,
-    )  # fmt: skip
-    _divisor = {} if _n == 1 else {"divisor_override": None}
-    globals()[f"AvgPool{_n}d"] = _of(
-        f"AvgPool{_n}d",
-        f"avg_pool{_n}d",
-        kernel_size=...,
-        stride=None,
-        padding=0,
-        ceil_mode=False,
-        count_include_pad=True,
-        **_divisor,
-    )
-    globals()[f"LPPool{_n}d"] = _of(f"LPPool{_n}d", f"lp_pool{_n}d", norm_type=..., kernel_size=..., stride=None, ceil_mode=False)
-    globals()[f"AdaptiveAvgPool{_n}d"] = _of(f"AdaptiveAvgPool{_n}d", f"adaptive_avg_pool{_n}d", output_size=...)
-    globals()[f"AdaptiveMaxPool{_n}d"] = _of(
-        f"AdaptiveMaxPool{_n}d", f"adaptive_max_pool{_n}d", output_size=..., return_indices=False
-    )
-    globals()[f"MaxUnpool{_n}d"] = _of(f"MaxUnpool{_n}d", f"max_unpool{_n}d", kernel_size=..., stride=None, padding=0)
+
+def _each_rank(name: str, function: str, **settings: Any) -> tuple[Any, Any, Any]:
+    """The modules of a function that comes for 1, 2 and 3 dimensions."""
+    one, two, three = (_of(f"{name}{n}d", f"{function}{n}d", **settings) for n in (1, 2, 3))
+    return one, two, three
 
 
-def _padding(kind: str, mode: str, n: int) -> type[Module]:
+MaxPool1d, MaxPool2d, MaxPool3d = _each_rank(
+    "MaxPool", "max_pool", kernel_size=..., stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False
+)
+_averaging: dict[str, Any] = {"kernel_size": ..., "stride": None, "padding": 0, "ceil_mode": False, "count_include_pad": True}
+AvgPool1d = _of("AvgPool1d", "avg_pool1d", **_averaging)
+AvgPool2d = _of("AvgPool2d", "avg_pool2d", **_averaging, divisor_override=None)
+AvgPool3d = _of("AvgPool3d", "avg_pool3d", **_averaging, divisor_override=None)
+LPPool1d, LPPool2d, LPPool3d = _each_rank("LPPool", "lp_pool", norm_type=..., kernel_size=..., stride=None, ceil_mode=False)
+AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d = _each_rank("AdaptiveAvgPool", "adaptive_avg_pool", output_size=...)
+AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d = _each_rank(
+    "AdaptiveMaxPool", "adaptive_max_pool", output_size=..., return_indices=False
+)
+MaxUnpool1d, MaxUnpool2d, MaxUnpool3d = _each_rank("MaxUnpool", "max_unpool", kernel_size=..., stride=None, padding=0)
+
+
+def _padding(kind: str, mode: str, n: int) -> Any:
     name = f"{kind}Pad{n}d"
 
     def __init__(self: Any, padding: Any, value: float = 0.0) -> None:
@@ -257,15 +274,11 @@ def _padding(kind: str, mode: str, n: int) -> type[Module]:
                                   "extra_repr": lambda self: f"padding={self.padding}"})  # fmt: skip
 
 
-for _kind, _mode in {
-    "Constant": "constant",
-    "Zero": "constant",
-    "Reflection": "reflect",
-    "Replication": "replicate",
-    "Circular": "circular",
-}.items():
-    for _n in (1, 2, 3):
-        globals()[f"{_kind}Pad{_n}d"] = _padding(_kind, _mode, _n)
+ConstantPad1d, ConstantPad2d, ConstantPad3d = (_padding("Constant", "constant", n) for n in (1, 2, 3))
+ZeroPad1d, ZeroPad2d, ZeroPad3d = (_padding("Zero", "constant", n) for n in (1, 2, 3))
+ReflectionPad1d, ReflectionPad2d, ReflectionPad3d = (_padding("Reflection", "reflect", n) for n in (1, 2, 3))
+ReplicationPad1d, ReplicationPad2d, ReplicationPad3d = (_padding("Replication", "replicate", n) for n in (1, 2, 3))
+CircularPad1d, CircularPad2d, CircularPad3d = (_padding("Circular", "circular", n) for n in (1, 2, 3))
 
 
 class PReLU(Module):
@@ -283,7 +296,7 @@ class PReLU(Module):
         return f"num_parameters={self.num_parameters}"
 
 
-def _dropping(name: str, function: str) -> type[Module]:
+def _dropping(name: str, function: str) -> Any:
     def __init__(self: Any, p: float = 0.5, inplace: bool = False) -> None:
         Module.__init__(self)
         if not 0 <= p <= 1:
@@ -485,15 +498,16 @@ class _InstanceNorm(_ChannelNorm):
         return y.squeeze(0) if flat else y
 
 
-def _channel_norms(kind: str, base: type[Module], ranks: tuple[int, ...], n: int) -> None:
+def _channel_norm(kind: str, base: Any, ranks: tuple[int, ...], n: int) -> Any:
     what = "over the batch" if kind == "Batch" else "of each element"
     doc = f"Mean 0 and variance 1 per channel {what}; the running statistics are used in inference."
-    globals()[f"{kind}Norm{n}d"] = type(f"{kind}Norm{n}d", (base,), {"ranks": ranks, "__module__": __name__, "__doc__": doc})
+    return type(f"{kind}Norm{n}d", (base,), {"ranks": ranks, "__module__": __name__, "__doc__": doc})
 
 
-for _n in (1, 2, 3):
-    _channel_norms("Batch", _BatchNorm, (2, 3) if _n == 1 else (_n + 2,), _n)
-    _channel_norms("Instance", _InstanceNorm, (_n + 1, _n + 2), _n)
+BatchNorm1d, BatchNorm2d, BatchNorm3d = (
+    _channel_norm("Batch", _BatchNorm, ranks, n) for n, ranks in ((1, (2, 3)), (2, (4,)), (3, (5,)))
+)
+InstanceNorm1d, InstanceNorm2d, InstanceNorm3d = (_channel_norm("Instance", _InstanceNorm, (n + 1, n + 2), n) for n in (1, 2, 3))
 
 
 # -- convolution -----------------------------------------------------------------------------------
@@ -608,10 +622,14 @@ class _ConvTranspose(_Conv):
                     dilation=self.dilation)  # fmt: skip
 
 
-for _n in (1, 2, 3):
-    for _kind, _base in {"Conv": _Conv, "ConvTranspose": _ConvTranspose}.items():
-        _doc = f"{'Transposed convolution' if _base is _ConvTranspose else 'Convolution'} over {_n} dimension{'s' * (_n > 1)}."
-        globals()[f"{_kind}{_n}d"] = type(f"{_kind}{_n}d", (_base,), {"n": _n, "__module__": __name__, "__doc__": _doc})
+def _convolution(kind: str, base: Any, n: int) -> Any:
+    what = "Transposed convolution" if base.transposed else "Convolution"
+    doc = f"{what} over {n} dimension{'s' * (n > 1)}."
+    return type(f"{kind}{n}d", (base,), {"n": n, "__module__": __name__, "__doc__": doc})
+
+
+Conv1d, Conv2d, Conv3d = (_convolution("Conv", _Conv, n) for n in (1, 2, 3))
+ConvTranspose1d, ConvTranspose2d, ConvTranspose3d = (_convolution("ConvTranspose", _ConvTranspose, n) for n in (1, 2, 3))
 
 
 # -- losses ----------------------------------------------------------------------------------------
@@ -666,7 +684,3 @@ MultiLabelMarginLoss = _loss("MultiLabelMarginLoss", "multilabel_margin_loss", r
 MultiLabelSoftMarginLoss = _loss("MultiLabelSoftMarginLoss", "multilabel_soft_margin_loss", ("weight",), reduction="mean")
 SoftMarginLoss = _loss("SoftMarginLoss", "soft_margin_loss", reduction="mean")
 CTCLoss = _loss("CTCLoss", "ctc_loss", blank=0, reduction="mean", zero_infinity=False)
-
-__all__ = sorted(
-    k for k, v in globals().items() if isinstance(v, type) and issubclass(v, Module) and v is not Module and not k.startswith("_")
-)

@@ -237,7 +237,7 @@ def _conv_sample(d: Any, n: int = 0) -> Any:
 
 
 @primitive("T, T, T? -> T", NUMBERS, canon=_conv_canon, shape=_conv_shape, expand=_conv_expand, sample=_conv_sample,
-           terms=lambda x, w, b, **_: 1 + prod(w.shape[1:]), vjp=(_conv_dx, _conv_dw, _bias_gradient))  # fmt: skip
+           terms=lambda x, w, b, **_: 1 + prod(w.shape[1:]), special=False, vjp=(_conv_dx, _conv_dw, _bias_gradient))  # fmt: skip
 def conv(x, weight, bias, *, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1, groups: int = 1):
     """Convolution (correlation) of x[batch, channels, *sizes] with weight[out, channels/groups, *kernel], plus bias[out].
 
@@ -425,7 +425,8 @@ def _weight_sample(d: Any) -> Any:
 
 
 @primitive("T, T -> T", NUMBERS, canon=_weight_canon, shape=_weight_shape, expand=_weight_expand, sample=_weight_sample,
-           method=False, terms=lambda x, g, **_: g.shape[0] * prod(g.shape[2:]), vjp=(_weight_dx, _weight_dg))  # fmt: skip
+           method=False, terms=lambda x, g, **_: g.shape[0] * prod(g.shape[2:]), special=False,
+           vjp=(_weight_dx, _weight_dg))  # fmt: skip
 def conv_weight(x, g, *, kernel_size: Ints, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1, groups: int = 1):
     """The adjoint of ``conv`` with respect to its weight: [out, channels/groups, *kernel_size].
 
@@ -495,7 +496,7 @@ def _convolutions(n: int) -> tuple[Op, Op]:
     a, b = f"conv{n}d", f"conv_transpose{n}d"
     return (
         composite("T, T, T? -> T", NUMBERS, name=a, group="conv", canon=canon(_conv_canon, a), shape=shape(_conv_shape),
-                  terms=conv.terms, sample=partial(_conv_sample, n=n))(forward),
+                  terms=conv.terms, special=False, sample=partial(_conv_sample, n=n))(forward),
         composite("T, T, T? -> T", NUMBERS, name=b, group="conv", canon=canon(_transpose_canon, b), shape=shape(_transpose_shape),
                   terms=conv_transpose.terms, special=False, sample=partial(_transpose_sample, n=n))(transposed),
     )  # fmt: skip

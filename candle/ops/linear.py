@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..dtype import FLOATS, INEXACT, NUMBERS
+from ..dtype import FLOATS, INEXACT, NUMBERS, QUANTISED
 from ..errors import DTypeError, ShapeError
 from ..op import OPS, Spec, broadcast_shapes, composite, function, normalize_dim, primitive
 from .elementwise import conj
@@ -158,24 +158,36 @@ def _linear_sample(d: Any) -> Any:
     return [d.array((*d.shape(max_dims=3), k), dtype), d.array((n, k), dtype), bias], {}
 
 
-def _linear_shape(x: Spec, w: Spec, bias: Spec | None) -> tuple[int, ...]:
-    if (
-        x.ndim < 1
-        or w.ndim not in (1, 2)
-        or x.shape[-1] != w.shape[-1]
-        or (bias is not None and bias.shape not in (w.shape[:-1], ()))
-    ):
-        raise OPS["linear"].misfit((x, w, bias), "x[..,k] and weight[n,k] share k, bias is [n]")
-    return (*x.shape[:-1], *w.shape[:-1])
+def linear_shape(name: str) -> Callable[[Spec, Spec, Spec | None], tuple[int, ...]]:
+    """The shape of ``x[..,k]`` times the transpose of ``weight[n,k]``."""
+
+    def shape(x: Spec, w: Spec, bias: Spec | None) -> tuple[int, ...]:
+        if (
+            x.ndim < 1
+            or w.ndim not in ((1, 2) if w.dtype.block == 1 else (2,))
+            or x.shape[-1] != w.shape[-1]
+            or (bias is not None and bias.shape not in (w.shape[:-1], ()))
+        ):
+            raise OPS[name].misfit((x, w, bias), "x[..,k] and weight[n,k] share k, bias is [n]")
+        return (*x.shape[:-1], *w.shape[:-1])
+
+    return shape
 
 
-@composite(
-    "T, T, T? -> T", NUMBERS, shape=_linear_shape, sample=_linear_sample, method=False, terms=lambda x, w, b: max(w.shape[-1], 1)
-)
-def linear(x, weight, bias):
+@composite("T, T, T? -> T", NUMBERS, name="linear", shape=linear_shape("linear"), sample=_linear_sample, method=False,
+           terms=lambda x, w, b: max(w.shape[-1], 1))  # fmt: skip
+def _linear(x, weight, bias):
     """x [.., k] times the transpose of weight [n, k], plus bias [n]."""
     y = matmul(x, weight if weight.ndim == 1 else weight.mT)
     return y if bias is None else y + bias
+
+
+@function(method=False, front=True)
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """x [.., k] times the transpose of weight [n, k], which may be quantised, plus bias [n]."""
+    if getattr(weight, "dtype", None) in QUANTISED:
+        return OPS["quantized_linear"](x, weight, bias)
+    return _linear(x, weight, bias)
 
 
 # -- sums of products over named dimensions --------------------------------------------------------

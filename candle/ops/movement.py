@@ -31,7 +31,44 @@ from ..op import (
 )
 
 movement = partial(primitive, "S -> S", S=EVERY, wide=False)
-moved = partial(composite, "S -> S", S=EVERY, wide=False)
+moved = partial(composite, "S -> S", S=EVERY, wide=False, blocks=True)
+
+
+# -- blocks of quantised dtypes --------------------------------------------------------------------
+
+
+def whole_rows(name: str) -> Callable[..., Any]:
+    """``blocks`` of an op that moves along ``dim``, which then is not the last: rows stay whole."""
+
+    def blocks(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+        if attrs["dim"] == specs[0].ndim - 1:
+            raise OPS[name].torn(specs, "the last dimension, which is kept in blocks, stays as it is")
+        return attrs
+
+    return blocks
+
+
+def as_they_are(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+    return attrs
+
+
+def _last_size(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+    shape = attrs["shape"]
+    return {"shape": (*shape[:-1], shape[-1] if shape[-1] == -1 else size(shape[-1]))}
+
+
+def _last_stays(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+    if attrs["dims"][-1] % len(attrs["dims"]) != len(attrs["dims"]) - 1:
+        raise OPS["permute"].torn(specs, "the last dimension, which is kept in blocks, stays the last")
+    return attrs
+
+
+def _last_slice(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+    steps = attrs.get("steps")
+    if steps and steps[-1] not in (1, None):
+        raise OPS["slice"].torn(specs, "the last dimension, which is kept in blocks, is taken in steps of 1")
+    ends = {k: attrs[k] for k in ("starts", "stops")}
+    return {**attrs, **{k: (*v[:-1], v[-1] if v[-1] is None else size(v[-1])) for k, v in ends.items()}}
 
 
 def another_name(op: Op, *names: str) -> None:
@@ -106,6 +143,7 @@ def _factored(d: Any) -> Any:
 @movement(
     required=True,
     star="shape",
+    blocks=_last_size,
     canon=_reshape_canon,
     shape=lambda x, *, shape: shape,
     sample=_factored,
@@ -152,6 +190,7 @@ def _permute_sample(d: Any) -> Any:
 @movement(
     required=True,
     star="dims",
+    blocks=_last_stays,
     canon=_permute_canon,
     shape=lambda x, *, dims: [x.shape[d] for d in dims],
     sample=_permute_sample,
@@ -178,7 +217,7 @@ def _expand_sample(d: Any) -> Any:
 
 
 @movement(required=True, star="shape", canon=_expand_canon, shape=lambda x, *, shape: shape, vjp=(lambda g, _y, _x, shape: g,),
-          sample=_expand_sample)  # fmt: skip
+          sample=_expand_sample, blocks=_last_size)  # fmt: skip
 def expand(x, *, shape: Shape):
     """Repeated along dimensions of size one to reach a shape; -1 keeps a size."""
     return np.broadcast_to(x, shape)
@@ -455,7 +494,7 @@ def _slice_sample(d: Any) -> Any:
     return [d.array(shape, d.dtype(EVERY))], _slice_attrs(d, shape)
 
 
-@movement(name="slice", required=True, canon=_slice_canon, sample=_slice_sample,
+@movement(name="slice", required=True, canon=_slice_canon, sample=_slice_sample, blocks=_last_slice,
           shape=lambda x, *, starts, stops, steps: _slice_lengths(x, starts, stops, steps),
           vjp=(lambda g, _y, _x, starts, stops, steps: unsliced(g, _x.shape, starts, steps),))  # fmt: skip
 def slice_(x, *, starts: Any, stops: Any, steps: Any = None):
@@ -501,6 +540,7 @@ def _slice_set_sample(d: Any) -> Any:
     "S, S -> S",
     S=EVERY,
     wide=False,
+    blocks=_last_slice,
     canon=_slice_canon,
     shape=_set_shape,
     expand=_slice_set_expand,
@@ -768,7 +808,8 @@ def _cat_sample(d: Any) -> Any:
     return xs, {"dim": dim}
 
 
-@primitive("S* -> S", S=EVERY, wide=False, required=True, method=False, shape=_cat_shape, vjp=_cat_vjp, sample=_cat_sample)
+@primitive("S* -> S", S=EVERY, wide=False, required=True, method=False, shape=_cat_shape, vjp=_cat_vjp, sample=_cat_sample,
+           blocks=as_they_are)  # fmt: skip
 def cat(*tensors, dim: Dim = 0):
     """Tensors joined along a dimension."""
     return np.concatenate(tensors, dim)
@@ -790,7 +831,7 @@ def _stack_sample(d: Any) -> Any:
     return [d.array(shape, dtype) for _ in range(d.int(1, 3))], {"dim": d.int(-len(shape) - 1, len(shape))}
 
 
-@composite("S* -> S", S=EVERY, method=False, canon=_stack_canon, sample=_stack_sample,
+@composite("S* -> S", S=EVERY, method=False, blocks=True, canon=_stack_canon, sample=_stack_sample,
            shape=lambda *xs, dim: (*xs[0].shape[:dim], len(xs), *xs[0].shape[dim:]))  # fmt: skip
 def stack(*tensors, dim: NewDim = 0):
     """Tensors of one shape joined along a new dimension."""
@@ -1476,6 +1517,7 @@ def _narrow_at_sample(d: Any) -> Any:
 
 
 @primitive("S, I -> S", S=EVERY, I=INTEGERS, wide=False, shape=_narrow_at_shape, sample=_narrow_at_sample,
+           blocks=whole_rows("narrow_at"),
            expand=lambda x, at, *, dim, length: x.index_select(dim, at.to(dtype=int64) + iota(at, length)),
            vjp=(lambda g, _y, _x, at, dim, length: write(_x.zeros_like(), g, at, dim=dim), None))  # fmt: skip
 def narrow_at(x, at, *, dim: Dim, length: int):
@@ -1520,6 +1562,7 @@ def _write_sample(d: Any) -> Any:
     S=EVERY,
     I=INTEGERS,
     wide=False,
+    blocks=whole_rows("write"),
     shape=_write_shape,
     sample=_write_sample,
     expand=_write_expand,

@@ -520,7 +520,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    """Mean 0 and variance 1 per channel of ``[n, channels, ...]``, by the batch's statistics when training, else the running ones.
+    """Mean 0 and variance 1 per channel of ``[n, channels, ...]``, by the batch's statistics when training, else running ones.
 
     When training, the running statistics given are moved towards the batch's in place.  https://arxiv.org/abs/1502.03167
     """

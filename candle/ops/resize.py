@@ -201,7 +201,8 @@ def _interpolate_sample(d: Any) -> Any:
     n = d.one(_MODES[mode])
     smooth = mode in ("linear", "bilinear", "bicubic", "trilinear")
     x = d.array(
-        (d.one((0, 1, 2, 4, 5)), d.int(1, 3), *[d.int(1, 6) for _ in range(n)]), d.dtype(FLOATS if smooth or mode == "area" else ALL)
+        (d.one((0, 1, 2, 4, 5)), d.int(1, 3), *[d.int(1, 6) for _ in range(n)]),
+        d.dtype(FLOATS if smooth or mode == "area" else ALL),
     )
     attrs: dict[str, Any] = {"mode": mode, "size": [d.int(1, 9) for _ in range(n)]}
     if d.bool():

@@ -6,10 +6,10 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..dtype import ALL, EVERY, FLOATS, INTEGERS, NUMBERS, as_dtype, bool_, int64
+from ..dtype import ALL, EVERY, FLOATS, INTEGERS, NUMBERS, QUANTISED, as_dtype, bool_, int64
 from ..errors import CaptureError, DimError, DTypeError, ShapeError
 from ..op import OPS, Ints, Spec, broadcast_shapes, composite, function, primitive
-from .movement import as_operand, axis, filled, iota
+from .movement import as_operand, axis, filled, iota, whole_rows
 
 
 def checked(name: str, ids: Any, n: int, negative: bool = False) -> np.ndarray[Any, Any]:
@@ -199,6 +199,7 @@ def _index_select_sample(d: Any) -> Any:
 
 
 @primitive("S, I -> S", S=EVERY, I=INTEGERS, wide=False, canon=_dim_canon("index_select"), shape=_index_select_shape,
+           blocks=whole_rows("index_select"),
            order=("x", "dim", "index"), sample=_index_select_sample, expand=_index_select_expand,
            vjp=(lambda g, _y, _x, index, dim: index_add(_x.zeros_like(), index, g, dim=dim), None))  # fmt: skip
 def index_select(x, index, *, dim: int):
@@ -288,14 +289,21 @@ def _embedding_grad(g: Any, _y: Any, _weight: Any, ids: Any) -> Any:
     S=EVERY,
     I=INTEGERS,
     wide=False,
+    name="embedding",
     shape=_embedding_shape,
     expand=_embedding_expand,
     sample=_embedding_sample,
     vjp=(_embedding_grad, None),
 )
-def embedding(weight, ids):
+def _embedding(weight, ids):
     """The rows of a table at ids of any shape."""
     return np.take(weight, checked("embedding", ids, weight.shape[0]), 0)
+
+
+@function(front=True)
+def embedding(weight: Any, ids: Any) -> Any:
+    """The rows of a table at ids of any shape; of a quantised table their values, in float32."""
+    return OPS["quantized_embedding"](weight, ids) if weight.dtype in QUANTISED else _embedding(weight, ids)
 
 
 # -- masks -----------------------------------------------------------------------------------------
@@ -398,6 +406,12 @@ def _index_put_expand(x: Any, values: Any, *ids: Any, dims: Ints, accumulate: bo
     return rows.reshape(tuple([x.shape[i] for i in order])).permute(back)
 
 
+def _index_blocks(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+    if attrs["dims"][-1] == specs[0].ndim - 1:
+        raise OPS["index"].torn(specs, "the last dimension, which is kept in blocks, stays as it is")
+    return attrs
+
+
 def _index_sample(put: bool) -> Callable[[Any], Any]:
     def sample(d: Any) -> Any:
         dtype = d.dtype(EVERY if not put else ALL)
@@ -425,6 +439,7 @@ def _index_sample(put: bool) -> Callable[[Any], Any]:
     I=INTEGERS,
     wide=False,
     method=False,
+    blocks=_index_blocks,
     canon=_index_canon("index"),
     shape=_index_shape,
     expand=_index_expand,
@@ -934,6 +949,7 @@ def _index_copy_expand(x: Any, index: Any, source: Any, *, dim: int) -> Any:
 
 
 @primitive("S, I, S -> S", S=EVERY, I=INTEGERS, wide=False, canon=_dim_canon("index_copy"), shape=_index_add_shape("index_copy"),
+           blocks=whole_rows("index_copy"),
            order=("x", "dim", "index", "source"), sample=_unique_ids_sample(EVERY, True), expand=_index_copy_expand)  # fmt: skip
 def index_copy(x, index, source, *, dim: int):
     """x with the slices of one dimension at the given ids replaced by the source's; the last of several wins."""

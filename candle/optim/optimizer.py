@@ -7,28 +7,69 @@ from typing import Any, Iterable, Iterator, Mapping
 from .. import dtype as dt
 from ..create import full_like, tensor
 from ..errors import CandleError
-from ..tensor import Tensor, enable_grad, no_grad
+from ..tensor import Tensor, current_trace, enable_grad, no_grad
 
-__all__ = ["Group", "Optimizer"]
+__all__ = ["Group", "Optimizer", "bounded"]
+
+INF = float("inf")
+
+
+def bounded(name: str, **values: tuple[float, float, float]) -> None:
+    """Refuse settings out of bounds: each is (value, least, less than)."""
+    for what, (value, low, high) in values.items():
+        if not low <= value < high:
+            raise CandleError(f"{name}'s {what} is from {low} to below {high} but {value} was given")
 
 
 class Group(dict):  # type: ignore[type-arg]
     """Parameters and the settings they are updated by.
 
-    The learning rate is kept as a tensor too, so that a captured step follows it: ``group["lr"] = 1e-4`` is all it takes.
+    What schedules change (``scheduled``) is kept as tensors too, so that a captured step follows it: ``group["lr"] = 1e-4`` is
+    all it takes.  A captured step that read another setting is captured again when that changes.
     """
+
+    scheduled = ("lr", "momentum", "betas")
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__(settings)
         params = self["params"]
         device = params[0].backend if params else None
-        self.rate = tensor(float(self["lr"]), dtype=dt.float64, device=device)
+        self.settings = object()  # another one after each change: what a captured step is checked against
+        self.numbers: dict[str, list[Tensor]] = {}
+        for key in self.scheduled:
+            if key in self:
+                self.numbers[key] = [tensor(v, dtype=dt.float64, device=device) for v in _floats(super().__getitem__(key))]
+
+    def number(self, key: str) -> Tensor:
+        """A scheduled setting as a float64 tensor without dimensions."""
+        return self.numbers[key][0]
+
+    @property
+    def betas(self) -> tuple[Tensor, Tensor]:
+        """The two coefficients of Adam and its kin."""
+        first, second = self.numbers["betas"]
+        return first, second
+
+    def __getitem__(self, key: str) -> Any:
+        trace = current_trace()
+        if trace is not None and key not in self.scheduled and key != "params":
+            trace.guard(self, "settings", self.settings)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self else default
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key == "lr":
-            value = float(value)
-            self.rate._rebind(tensor(value, dtype=dt.float64, device=self.rate.backend))
+        if key in self.numbers:
+            for number, v in zip(self.numbers[key], _floats(value)):
+                number._rebind(tensor(v, dtype=dt.float64, device=number.backend))
+        else:
+            self.settings = object()
         super().__setitem__(key, value)
+
+
+def _floats(value: Any) -> list[float]:
+    return [float(v) for v in value] if isinstance(value, (tuple, list)) else [float(value)]
 
 
 class Optimizer:
@@ -71,11 +112,15 @@ class Optimizer:
         with no_grad():
             for p in params:
                 step = tensor(0, dtype=dt.int64, device=p.backend)
-                self.state[p] = {"step": step, **{b: full_like(p.detach(), 0) for b in self.wanted(made)}}
+                self.state[p] = {"step": step, **self.fresh(p.detach(), made)}
 
     def wanted(self, group: Mapping[str, Any]) -> tuple[str, ...]:
-        """Which buffers the settings call for."""
+        """Which buffers of a parameter's shape the settings call for."""
         return self.buffers
+
+    def fresh(self, p: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
+        """A parameter's state before the first step."""
+        return {b: full_like(p, 0) for b in self.wanted(group)}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients."""
@@ -100,18 +145,19 @@ class Optimizer:
                         continue
                     state = self.state[p]
                     state["step"]._rebind(state["step"] + 1)
-                    new = self.rule(p.detach(), -grad if g.get("maximize") else grad, state, g, g.rate)
+                    new = self.rule(p.detach(), -grad if g.get("maximize") else grad, state, g)
                     p._rebind(new.to(dtype=p.dtype), keep_node=True)
         return loss
 
-    def rule(self, p: Tensor, grad: Tensor, state: dict[str, Tensor], group: Group, lr: Tensor) -> Tensor:
+    def rule(self, p: Tensor, grad: Tensor, state: dict[str, Tensor], group: Group) -> Tensor:
         """The parameter's new value; state is rebound."""
         raise NotImplementedError
 
     def named_state(self) -> Iterator[tuple[str, Tensor]]:
         """Every tensor the optimiser keeps, with a name."""
         for n, g in enumerate(self.param_groups):
-            yield f"group{n}.lr", g.rate
+            for k, numbers in g.numbers.items():
+                yield from ((f"group{n}.{k}" + (f".{i}" if len(numbers) > 1 else ""), v) for i, v in enumerate(numbers))
         for n, p in enumerate(self._params()):
             for k, v in self.state[p].items():
                 yield f"{n}.{k}", v
@@ -146,5 +192,5 @@ class Optimizer:
                         own._rebind(new)
 
     def __repr__(self) -> str:
-        rows = [f"  {k}: {v}" for g in self.param_groups for k, v in g.items() if k != "params"]
+        rows = [f"    {k}: {v}" for g in self.param_groups for k, v in g.items() if k != "params"]
         return "\n".join([f"{type(self).__name__} (", *rows, ")"])

@@ -63,7 +63,7 @@ def draw(op: Op, case: Case, contents: int = 0, choose: Callable[[int, int], int
             continue
         layout = layout_for(d, at, x)
         if layout == "expanded":
-            if op.group in _SPREADS and x.dtype.kind in "fcV" and x.size > 1:
+            if op.group in _SPREADS and x.dtype.kind in "fcV" and x.size > 1 and dt.as_dtype(x.dtype).kind != "q":
                 arrays[at] = spread(d, x)
             else:
                 layout = "offset"
@@ -94,7 +94,7 @@ def _expected(s: Subject, x: Drawn) -> tuple[Tensor, ...]:
     """What the reference gives; Unsuitable where it refuses the operands."""
     base = reference()
     try:
-        specs = [v if v is None else Spec(v.shape, dt.as_dtype(v.dtype)) for v in x.arrays]
+        specs = [v if v is None else Spec.of(v) for v in x.arrays]
         if sum([o.size for o in _inferred(s.pristine, specs, x.attrs)]) > 1 << 20:
             raise Unsuitable("the result is too large")
         with no_grad():
@@ -467,7 +467,7 @@ def check_compiled(s: Subject, case: Case, choose: Callable[[int, int], int] | N
             wanted = _expected(s, one)
         except Unsuitable:
             continue
-        specs = [None if v is None else Spec(v.shape, dt.as_dtype(v.dtype)) for v in one.arrays]
+        specs = [None if v is None else Spec.of(v) for v in one.arrays]
         for n, (y, w) in enumerate(zip(got, wanted)):
             if y.spec is not w.spec:
                 return f"compiled, result {n} is {y.spec} but should be {w.spec}"

@@ -43,6 +43,15 @@ def _largest(x: np.ndarray[Any, Any]) -> float:
     return float(size.max()) if size.size else 0.0
 
 
+def _values(x: Any) -> Any:
+    """The values of blocks; other arrays are their own."""
+    if x is None or dt.as_dtype(x.dtype).kind != "q":
+        return x
+    from ..quant import decode
+
+    return decode(x)
+
+
 def terms_of(op: Op, specs: Sequence[Spec | None], attrs: dict[str, Any], out: Spec) -> int:
     """How many terms each element of the result sums."""
     if op.terms is not None:
@@ -83,8 +92,8 @@ def tolerance(
     return part, amount + float(dt.finfo(real).smallest_subnormal)
 
 
-def compared(got: Any, want: np.ndarray[Any, Any], part: float, amount: float, zeros: bool = False) -> str | None:
-    """What tells two arrays of one shape and dtype apart, or None."""
+def compared(got: Any, want: np.ndarray[Any, Any], part: float, amount: Any, zeros: bool = False) -> str | None:
+    """What tells two arrays of one shape and dtype apart, or None; ``amount`` may be an array of one per element."""
     if got.shape != want.shape:
         return f"the data's shape is {got.shape} but should be {want.shape}"
     if got.dtype != want.dtype:
@@ -93,6 +102,9 @@ def compared(got: Any, want: np.ndarray[Any, Any], part: float, amount: float, z
         return None
     if _same_bits(got, want):
         return None
+    if dt.as_dtype(want.dtype).kind == "q":
+        rows = [np.ascontiguousarray(x).view(np.uint8).reshape(*x.shape, -1) for x in (got, want)]
+        return _where((rows[0] != rows[1]).any(-1), got, want)
     if want.dtype.kind in "biu":
         wrong = got != want
         return _where(wrong, got, want) if wrong.any() else None
@@ -142,7 +154,12 @@ def differs(
     op: Op, specs: Sequence[Spec | None], attrs: dict[str, Any], out: Spec, got: Any, want: Any, operands: Sequence[Any]
 ) -> str | None:
     """What tells a device's result from the reference's, or None."""
-    part, amount = tolerance(op, specs, attrs, out, want, operands)
+    if op.same is not None and got.shape == want.shape and got.dtype == want.dtype:
+        return op.same(got, want, *operands, **attrs)
+    amount: Any
+    part, amount = tolerance(op, specs, attrs, out, want, [_values(x) for x in operands])
+    if op.bound is not None:
+        amount = amount + op.bound(*operands, **attrs)
     exact = out.dtype.kind == "f" and (op.group in _MOVES or op.name in _SIGNED_ZEROS)
     if out.dtype.kind == "c" and op.group == "elementwise" and op.name not in _EXACT and got.shape == want.shape:
         # what complex functions make of infinities and overflow is left open

@@ -14,7 +14,8 @@ import numpy as np
 
 from .. import dtype as dt
 from ..dtype import DType, as_dtype
-from ..op import Op
+from ..errors import ShapeError
+from ..op import Op, Spec
 
 SIZES = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 2049, 6, 5, 4097, 4, 0)
 """Sizes at which kernels change their ways: vectors, blocks and their neighbours."""
@@ -40,6 +41,7 @@ class Case(NamedTuple):
     mixed: bool = False  # operands of one letter in different dtypes
     seed: int = 0
     dtype: str = ""  # the dtype of the first operand, where its letter admits it
+    blocks: str = ""  # the quantised dtype whose blocks an op that moves elements shall move
     choices: tuple[int, ...] | None = None  # made by Hypothesis; without them they follow from the number
 
     def __str__(self) -> str:
@@ -291,12 +293,19 @@ class Draw:
             raise Unsuitable(f"{shape} is too large")
         return contents(self._rng(), shape, dtype, self.case, domain, self.op)
 
+    def blocks(self, shape: Sequence[builtins.int], dtype: DType, count: builtins.int | None = None) -> np.ndarray[Any, Any]:
+        """Rows of blocks of a quantised dtype; one to three in each unless a count is given."""
+        count = self.int(0 if self.case.flavour == "zero" else 1, 3) if count is None else count
+        if math.prod(shape) * count * dtype.block > _MOST:
+            raise Unsuitable(f"{shape} rows of {count} blocks are too many")
+        return random_blocks(self._rng(), (*shape, count), dtype)
+
     def ids(
         self, shape: Sequence[builtins.int], n: builtins.int, dtype: Any = None, negative: builtins.bool = False
     ) -> np.ndarray[Any, Any]:
         """Indices below n: spread, repeated, all the last one, sorted, or (where admitted) counted from the end."""
         shape = tuple(shape)
-        if n <= 0 and math.prod(shape):
+        if n <= 0 and 0 not in shape:
             raise Unsuitable("there is nothing to index")
         if dtype is None:
             types = [t for t in self.op.types.get("I", ()) if t.kind in "iu"] or [dt.int64]
@@ -426,6 +435,49 @@ def contents(
     return x
 
 
+def random_blocks(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> np.ndarray[Any, Any]:
+    """Blocks with scales that are finite, some of them 0, and quants of any bits; sums that a kind carries are right."""
+    found = np.frombuffer(rng.bytes(math.prod(shape) * dtype.itemsize), dtype.numpy).reshape(shape).copy()
+    inner = found[dtype.name]
+    fields: Any = inner.dtype.fields
+    for name, (kind, _) in fields.items():
+        if kind.base.kind == "f":
+            inner[name] = rng.standard_normal(shape) * 0.02 * (rng.random(shape) < 0.95)
+    if dtype.name == "mxfp4":
+        inner["e"] = rng.integers(118, 128, shape)
+    elif dtype.name == "nvfp4":
+        inner["d"] = rng.integers(0, 0x50, inner["d"].shape)
+    elif dtype.name == "iq1_m":  # its scale lies in the highest four bits of four words
+        bits = (rng.standard_normal(shape) * 0.02).astype("<f2").view("<u2")
+        words = np.ascontiguousarray(inner["scales"]).view("<u2")
+        for at in range(4):
+            words[..., at] = (words[..., at] & 0x0FFF) | ((bits >> (4 * at) & 15) << 12)
+        inner["scales"] = words.view(np.uint8)
+    elif dtype.name == "q8_1":
+        inner["s"] = inner["d"].astype(np.float32) * inner["qs"].sum(-1, dtype=np.float32)
+    elif dtype.name == "q8_k":
+        inner["bsums"] = inner["qs"].reshape(*shape, 16, 16).sum(-1, dtype=np.int16)
+    return found
+
+
+def as_blocks(op: Op, arrays: Sequence[Any], attrs: dict[str, Any], d: Draw) -> tuple[list[Any], dict[str, Any]]:
+    """Operands that an op moves made blocks of a quantised dtype, each element one, and its attributes said in elements."""
+    dtype = as_dtype(d.case.blocks)
+    inputs = list(op.inputs) + [op.inputs[-1]] * max(0, len(arrays) - len(op.inputs))
+    made = []
+    for i, x in zip(inputs, arrays):
+        if i.letter == "S" and x is not None:
+            if not x.ndim:
+                raise Unsuitable("a tensor without dimensions has no blocks")
+            x = random_blocks(d._rng(), x.shape, dtype)
+        made.append(x)
+    moves: Any = op.blocks
+    try:
+        return made, dict(moves([Spec.of(x) for x in made if x is not None], attrs, lambda n: n * dtype.block))
+    except (ShapeError, IndexError) as e:
+        raise Unsuitable(str(e)) from e
+
+
 # -- operands of an op -----------------------------------------------------------------------------
 
 _KEEP = {"assume_unique", "stable", "sorted"}  # promises about the operands, or an order that is nobody's
@@ -442,7 +494,7 @@ def sample(op: Op, d: Draw) -> tuple[list[Any], dict[str, Any]]:
     _more_attributes(op, d, attrs)
     if d.case.mixed:
         _mix(op, d, arrays)
-    return list(arrays), attrs
+    return as_blocks(op, arrays, attrs, d) if d.case.blocks else (list(arrays), attrs)
 
 
 def _from_signature(op: Op, d: Draw) -> list[Any]:

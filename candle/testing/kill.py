@@ -37,11 +37,10 @@ def composite_kernel(op: Op) -> Callable[..., Any]:
     """A composite as one kernel: its expansion, run on the reference."""
 
     def kernel(out: Any, *datas: Any, **attrs: Any) -> Any:
-        from ..dtype import as_dtype
         from ..op import Spec
 
         base = reference()
-        xs = [None if x is None else Tensor(base.put(x), Spec(x.shape, as_dtype(x.dtype)), base) for x in datas]
+        xs = [None if x is None else Tensor(base.put(x), Spec.of(x), base) for x in datas]
         with no_grad():
             made = op.fn(*xs, **attrs)
         return tuple([m.value for m in made]) if op.multiple else made.value

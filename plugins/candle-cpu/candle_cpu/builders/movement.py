@@ -10,11 +10,6 @@ from .. import _engine
 from .base import builder, kernel
 
 
-@builder("matmul")
-def matmul(out: Spec, a: Spec, b: Spec) -> Any:
-    return kernel("matmul", a.dtype, out, 2, work=out.size * a.shape[-1])
-
-
 @builder("alias")
 def alias(out: Spec, x: Spec) -> Any:
     return _engine.same

@@ -1,0 +1,40 @@
+"""Builders of convolutions, their transposes and the gradients of their weights."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, Sequence
+
+from candle.op import Spec
+
+from .base import builder, kernel
+
+_AXES = 3  # spatial dimensions that the kernels take
+_TAPS = 64  # elements of a transposed convolution's kernel along one dimension
+
+
+def _window(sizes: Sequence[int], attrs: Any) -> list[int]:
+    """Groups, then size, stride, margin before and dilation of each dimension, as the kernels read them."""
+    each = zip(sizes, attrs["stride"], attrs["padding"], attrs["dilation"])
+    return [attrs["groups"], *[v for k, s, (lo, _), d in each for v in (k, s, lo, d)]]
+
+
+@builder("conv", "conv1d", "conv2d", "conv3d")
+def conv(out: Spec, x: Spec, weight: Spec, bias: Spec | None, **attrs: Any) -> Any:
+    if x.ndim != weight.ndim or x.ndim - 2 > _AXES:
+        return None
+    return kernel("conv", x.dtype, out, 3, _window(weight.shape[2:], attrs), work=out.size * prod(weight.shape[1:]))
+
+
+@builder("conv_transpose", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def conv_transpose(out: Spec, x: Spec, weight: Spec, bias: Spec | None, **attrs: Any) -> Any:
+    if x.ndim != weight.ndim or x.ndim - 2 > _AXES or max(weight.shape[2:]) > _TAPS:
+        return None
+    return kernel("conv_transpose", x.dtype, out, 3, _window(weight.shape[2:], attrs), work=x.size * prod(weight.shape[1:]))
+
+
+@builder("conv_weight")
+def conv_weight(out: Spec, x: Spec, g: Spec, **attrs: Any) -> Any:
+    if x.ndim - 2 > _AXES:
+        return None
+    return kernel("conv_weight", x.dtype, out, 2, _window(out.shape[2:], attrs), work=g.size * prod(out.shape[1:]))
