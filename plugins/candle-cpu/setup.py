@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +34,18 @@ def instruction_sets() -> dict[str, list[str]]:
     return _ARM if machine in ("aarch64", "arm64") else {"generic": []}
 
 
+def _changed(source: str) -> float:
+    """When a source, what it includes, or this file was last changed."""
+    seen: set[Path] = set()
+    ahead = [Path(source)]
+    while ahead:
+        path = ahead.pop()
+        if path not in seen and path.exists():
+            seen.add(path)
+            ahead += [path.parent / name for name in re.findall(r'^\s*#\s*include "([^"]+)"', path.read_text(), re.M)]
+    return max(os.path.getmtime(p) for p in [*seen, Path("setup.py")])
+
+
 class Build(build_ext):
     """Compiles the sources in parallel, each with its own flags, and links them to one module."""
 
@@ -45,16 +58,11 @@ class Build(build_ext):
         ]
         jobs.sort(key=lambda job: -Path(job[0]).stat().st_size)  # the longest first
 
-        shared = max(os.path.getmtime(p) for p in ["setup.py", *Path("src").glob("*.h")])
-
-        def newest(source: str) -> float:
-            return max(shared, os.path.getmtime(source))
-
         def compiled(job: tuple[str, str, list[str]]) -> list[str]:
             source, where, flags = job
             folder = os.path.join(self.build_temp, where)
             made = self.compiler.object_filenames([source], output_dir=folder)
-            if all(os.path.exists(m) and os.path.getmtime(m) > newest(source) for m in made):
+            if all(os.path.exists(m) and os.path.getmtime(m) > _changed(source) for m in made):
                 return made
             return self.compiler.compile(
                 [source],

@@ -2,6 +2,7 @@
 FAMILY(math)
 FAMILY(arith)
 FAMILY(cast)
+FAMILY(reduce)
 FAMILY(products)
 FAMILY(conv)
 FAMILY(quant)
