@@ -7,12 +7,13 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 from candle import OPS, Backend, Spec
-from candle.backend import reference_kernel
+from candle import dtype as dt
+from candle.backend import blockwise, holds_blocks, reference_kernel
 from candle.op import Op
 
 from . import _engine
 from .builders import BUILDERS
-from .dtypes import from_array, to_array
+from .dtypes import block_of, from_array, to_array
 from .threads import default_threads
 
 Kernel = Callable[..., Any]
@@ -39,10 +40,20 @@ def _kept(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array
 
 
+def _in_blocks(spec: Any) -> Any:
+    """The spec of an array of blocks, of a quantised tensor's spec; others are their own."""
+    if isinstance(spec, tuple):
+        return tuple([_in_blocks(s) for s in spec])
+    if spec is None or spec.dtype.kind != "q":
+        return spec
+    return Spec((*spec.shape[:-1], spec.shape[-1] // spec.dtype.block), block_of(spec.dtype))
+
+
 class Cpu(Backend):
     """The C engine.  Its data are ``_engine.Array``: views of storage that movement ops share."""
 
     name = "cpu"
+    dtypes = dt.EVERY + dt.QUANTISED
 
     def __init__(self) -> None:
         _engine.choose(os.environ.get("CANDLE_CPU_ISA", ""))
@@ -61,13 +72,19 @@ class Cpu(Backend):
         if added is not None:
             return added
         builder = BUILDERS.get(op.name)
-        made = builder(out, *specs, **attrs) if builder is not None else None
+        blocks = holds_blocks(op, specs)  # then what moves are blocks, and sizes are counted in them
+        if builder is None:
+            made = None
+        elif blocks:
+            made = builder(_in_blocks(out), *map(_in_blocks, specs), **op.in_blocks(specs, attrs))
+        else:
+            made = builder(out, *specs, **attrs)
         if made is not None or op.composite or (op.expand is not None and not self.prefers_reference(op)):
             return made
         found = self._served.get(op.name)
         if found is None:
             found = self._served[op.name] = served(op)
-        return found
+        return blockwise(op, found, specs, attrs) if blocks else found
 
     def prefers_reference(self, op: Op) -> bool:
         """Whether an op without a kernel is served by its NumPy reference although it has an expansion."""

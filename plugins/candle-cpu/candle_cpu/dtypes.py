@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,22 @@ assert set(CODES) == set(ALL)
 
 
 def code(dtype: DType) -> int:
-    """The engine's number of a dtype; dtypes that only move get theirs when first met."""
+    """The engine's number of a dtype; dtypes that only move, an element or a block at a time, get theirs when first met."""
     found = CODES.get(dtype)
     if found is None:
-        found = CODES[dtype] = len(CODES)
+        found = CODES[dtype] = len(_NUMPY)
+        _engine.set_itemsize(found, dtype.itemsize)
         _NUMPY[found] = dtype.numpy
         _OF_NUMPY.setdefault(dtype.numpy, found)
     return found
+
+
+@cache
+def block_of(dtype: DType) -> DType:
+    """A dtype whose elements are the blocks of a quantised one, of the same number."""
+    block = DType(f"{dtype}_block", dtype.numpy, "s")
+    CODES[block] = code(dtype)
+    return block
 
 
 def to_array(data: Any) -> np.ndarray[Any, Any]:
@@ -38,7 +48,7 @@ def _carrier(number: int) -> np.dtype[Any]:
     if found is None:
         dtype = _NUMPY[number]
         plain = dtype.kind in "biufc" and dtype.isbuiltin == 1
-        found = _CARRIER[number] = dtype if plain else np.dtype(f"u{dtype.itemsize}")
+        found = _CARRIER[number] = dtype if plain else np.dtype(f"V{dtype.itemsize}" if dtype.kind == "V" and dtype.names else f"u{dtype.itemsize}")
         if plain:
             _PLAIN.add(number)
     return found

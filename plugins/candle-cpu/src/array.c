@@ -169,11 +169,22 @@ static PyObject *get_interface(PyObject *self, void *_) {
         Py_XDECREF(strides);
         return NULL;
     }
-    return Py_BuildValue("{s:N,s:N,s:s,s:(Ni),s:i}", "shape", shape, "strides", strides, "typestr", a->view.dtype < D_OPAQUE ? codes[a->view.dtype] : "|V1", "data",
+    char typestr[16];
+    if (a->view.dtype < D_OPAQUE) snprintf(typestr, sizeof typestr, "%s", codes[a->view.dtype]);
+    else snprintf(typestr, sizeof typestr, "|V%d", dtype_size[a->view.dtype]);
+    return Py_BuildValue("{s:N,s:N,s:s,s:(Ni),s:i}", "shape", shape, "strides", strides, "typestr", typestr, "data",
                          PyLong_FromVoidPtr(a->view.data), 1, "version", 3);
 }
 
 /* -- the buffer protocol --------------------------------------------------------------------------------------- */
+
+/* One byte as a number, more as a string of bytes. */
+static const char *opaque_format(int dtype) {
+    static char text[D_COUNT][8];
+    if (dtype_size[dtype] == 1) return "B";
+    snprintf(text[dtype], sizeof text[dtype], "%ds", dtype_size[dtype]);
+    return text[dtype];
+}
 
 static int get_buffer(PyObject *self, Py_buffer *buffer, int flags) {
     Array *a = (Array *)self;
@@ -194,7 +205,7 @@ static int get_buffer(PyObject *self, Py_buffer *buffer, int flags) {
     for (int i = 0; i < v->ndim; i++) dims[i] = v->size[i], dims[v->ndim + i] = v->stride[i] * item;
     a->storage->exported = true;
     *buffer = (Py_buffer){.buf = v->data, .len = view_count(v) * item, .itemsize = item, .readonly = 1, .ndim = v->ndim, .internal = dims};
-    buffer->format = (flags & PyBUF_FORMAT) ? (char *)(v->dtype < D_OPAQUE ? formats[v->dtype] : "B") : NULL;
+    buffer->format = (flags & PyBUF_FORMAT) ? (char *)(v->dtype < D_OPAQUE ? formats[v->dtype] : opaque_format(v->dtype)) : NULL;
     buffer->shape = (flags & PyBUF_ND) ? (Py_ssize_t *)dims : NULL;
     buffer->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? (Py_ssize_t *)dims + v->ndim : NULL;
     if (!(flags & PyBUF_ND)) buffer->ndim = 1;
@@ -250,7 +261,7 @@ static PyObject *wrap(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if ((dtype == -1 && PyErr_Occurred()) || !dtype_known(dtype) || PyObject_GetBuffer(args[0], &b, PyBUF_STRIDES) < 0) return NULL;
     int item = dtype_size[dtype];
     Array *a = NULL;
-    bool fits = b.itemsize == item && b.ndim <= MAX_DIMS && (uintptr_t)b.buf % (uintptr_t)(item > 8 ? 8 : item) == 0;
+    bool fits = b.itemsize == item && b.ndim <= MAX_DIMS && (dtype >= D_OPAQUE || (uintptr_t)b.buf % (uintptr_t)(item > 8 ? 8 : item) == 0);
     for (int i = 0; fits && i < b.ndim; i++) fits = b.strides[i] % item == 0 || b.shape[i] <= 1;
     if (!fits) {
         PyErr_SetString(PyExc_ValueError, "the array's items or strides do not suit its dtype");
@@ -273,6 +284,18 @@ static PyObject *empty(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     int n = ints_of(args[0], size, MAX_DIMS, "a shape");
     if (n < 0 || (dtype == -1 && PyErr_Occurred()) || !dtype_known(dtype)) return NULL;
     return (PyObject *)array_new((int)dtype, n, size);
+}
+
+/* set_itemsize(dtype, bytes): how large the items of a dtype that only moves are */
+static PyObject *set_itemsize(PyObject *module, PyObject *args) {
+    (void)module;
+    int dtype, bytes;
+    if (!PyArg_ParseTuple(args, "ii", &dtype, &bytes)) return NULL;
+    if (dtype < D_OPAQUE || dtype >= D_COUNT || bytes < 1 || bytes > 4096)
+        return PyErr_Format(PyExc_ValueError, "set_itemsize takes a dtype from %d to %d and 1 to 4096 bytes but was given %d, %d",
+                            D_OPAQUE, D_COUNT - 1, dtype, bytes);
+    dtype_size[dtype] = (uint16_t)bytes;
+    Py_RETURN_NONE;
 }
 
 static PyObject *memory(PyObject *module, PyObject *_) {
@@ -300,7 +323,8 @@ static PyObject *holders(PyObject *module, PyObject *x) {
 
 PyMethodDef array_functions[] = {{"wrap", (PyCFunction)(void (*)(void))wrap, METH_FASTCALL, NULL},
                                  {"empty", (PyCFunction)(void (*)(void))empty, METH_FASTCALL, NULL},
-                                 {"memory", memory, METH_NOARGS, NULL},
+                                 {"set_itemsize", set_itemsize, METH_VARARGS, NULL},
+                               {"memory", memory, METH_NOARGS, NULL},
                                  {"trim", trim, METH_NOARGS, NULL},
                                  {"reset_peak", reset_peak, METH_NOARGS, NULL},
                                  {"holders", holders, METH_O, NULL},

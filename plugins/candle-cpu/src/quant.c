@@ -248,8 +248,10 @@ INL void rows_of(Kind k, const int m, const Job *p, int64_t i0, int64_t j0, int6
       sum[i] = f8_fma(__builtin_convertvector(t, f8), d, sum[i]);                                              \
     }                                                                                                          \
   }
-      if (n == 8) {
+      if (superblock(k)) {  // shifts are constants
         UNROLL for (int s = 0; s < 8; s++) GROUP_(s)
+      } else if (n == 8) {
+        _Pragma("GCC unroll 2") for (int s = 0; s < 8; s++) GROUP_(s)
       } else {
         for (int s = 0; s < n; s++) GROUP_(s)
       }
@@ -268,7 +270,7 @@ INL void unpack(Kind k, const Job *p, int64_t j0, uint32_t *q, float *scale, flo
     for (int i = 0; i < 4; i++) w[i] = p->w + min_i64(j0 + r + i, p->n - 1) * p->row_bytes;
     for (int64_t g0 = 0; g0 < groups; g0 += 8) {
       const int n = superblock(k) || groups - g0 >= 8 ? 8 : (int)(groups - g0);
-      float s[4][16], l[4][16];
+      float s[4][16] = {{0}}, l[4][16] = {{0}};
       for (int i = 0; i < 4; i++) scales_of(k, w[i], n, s[i], l[i]);
       for (int64_t h = 0; h < n * halves; h++)
         for (int i = 0; i < 4; i++) {
@@ -293,7 +295,7 @@ INL void unpack(Kind k, const Job *p, int64_t j0, uint32_t *q, float *scale, flo
       *(u4u *)(to + (4 * h + 3) * LANES) = __builtin_shufflevector(c, d, 2, 3, 6, 7);                            \
     }                                                                                                            \
   }
-      if (n == 8) {
+      if (superblock(k)) {
         UNROLL for (int t = 0; t < 8; t++) GROUP_Q(t)
       } else {
         for (int t = 0; t < n; t++) GROUP_Q(t)
@@ -455,7 +457,7 @@ static int quantized_linear(const Call *call) {
   else
     pool_run(rows, bytes_tile, &p);
   if (!p.lacking) {
-    int64_t least = p.panels ? 32768 / (p.m * p.k / 64 + 1) + 1 : 32768 / p.row_bytes + 1, unit = p.panels ? LANES : 4;
+    int64_t least = p.panels ? 32768 / (p.m * p.k / 64 + 1) + 1 : 32768 / (p.k / 2) + 1, unit = p.panels ? LANES : 4;
     int64_t tiles = pool_tiles((p.n + unit - 1) / unit, (least + unit - 1) / unit);
     if (p.panels && pool_size() > 1) tiles = max_i64(tiles, min_i64((p.n + LANES - 1) / LANES, tiles * 4));
     p.step = ((p.n + tiles - 1) / tiles + unit - 1) / unit * unit;
