@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 from candle import OPS, Backend, Spec
-from candle.backend import reference_kernel
+from candle import dtype as dt
+from candle.backend import blockwise, holds_blocks, reference_kernel
+from candle.errors import DimError
 from candle.op import Op
 
 from . import _engine
 from .builders import BUILDERS
-from .dtypes import from_array, to_array
+from .dtypes import CODES, from_array, to_array
 from .threads import default_threads
 
 Kernel = Callable[..., Any]
+_SOLE = 3  # references to an array that a tensor alone holds, as the writer counts them
 
 
 def served(op: Op) -> Kernel:
@@ -39,16 +43,23 @@ def _kept(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array
 
 
+def _dtype(number: int) -> dt.DType:
+    return next(d for d, n in CODES.items() if n == number)
+
+
 class Cpu(Backend):
     """The C engine.  Its data are ``_engine.Array``: views of storage that movement ops share."""
 
     name = "cpu"
+    dtypes = dt.EVERY + dt.QUANTISED
 
     def __init__(self) -> None:
         _engine.choose(os.environ.get("CANDLE_CPU_ISA", ""))
         _engine.set_threads(default_threads())
+        _engine.set_index_error(DimError)
         self.kernels: dict[str, Kernel] = {}  # those that plugins add
         self._served: dict[str, Kernel] = {}
+        self._writers: dict[Any, Kernel] = {}
 
     def put(self, array: np.ndarray[Any, Any]) -> Any:
         return from_array(array)
@@ -60,14 +71,32 @@ class Cpu(Backend):
         added = super().kernel(op, out, specs, attrs)
         if added is not None:
             return added
-        builder = BUILDERS.get(op.name)
+        quantised = any(s is not None and s.dtype.kind == "q" for s in (*specs, *(out if op.multiple else (out,))))
+        builder = None if quantised else BUILDERS.get(op.name)
         made = builder(out, *specs, **attrs) if builder is not None else None
         if made is not None or op.composite or (op.expand is not None and not self.prefers_reference(op)):
             return made
         found = self._served.get(op.name)
         if found is None:
             found = self._served[op.name] = served(op)
-        return found
+        return blockwise(op, found, specs, attrs) if holds_blocks(op, specs) else found
+
+    def writer(self, op: Op, x: Any) -> Kernel | None:
+        if op.name not in ("slice_set", "write") or _engine.holders(x.value) != 1 or x.dtype.kind == "q":
+            return None
+        value = x.value
+        if sys.getrefcount(value) > _SOLE or not value.contiguous:
+            return None
+
+        def write(out: Spec, data: Any, *rest: Any, **attrs: Any) -> Any:
+            key = op.name, out, *[r.shape for r in rest], *attrs.values()
+            found = self._writers.get(key)
+            if found is None:
+                specs = [Spec(r.shape, _dtype(r.dtype)) for r in rest]
+                found = self._writers[key] = _engine.into(BUILDERS[op.name](out, out, *specs, **attrs))
+            return found(out, data, *rest)
+
+        return write
 
     def prefers_reference(self, op: Op) -> bool:
         """Whether an op without a kernel is served by its NumPy reference although it has an expansion."""

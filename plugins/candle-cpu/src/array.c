@@ -6,6 +6,8 @@
 PyTypeObject *ArrayType;
 
 static const char *const formats[D_OPAQUE] = {"?", "B", "H", "I", "Q", "b", "h", "i", "q", "e", "H", "f", "d", "Zf", "Zd"};
+static char opaque_formats[D_COUNT - D_OPAQUE][8];
+static int opaque_count;
 static const char *const codes[D_OPAQUE] = {"|b1", "|u1", "<u2", "<u4", "<u8", "|i1", "<i2", "<i4",
                                             "<i8", "<f2", "<V2", "<f4", "<f8", "<c8", "<c16"};
 
@@ -194,7 +196,7 @@ static int get_buffer(PyObject *self, Py_buffer *buffer, int flags) {
     for (int i = 0; i < v->ndim; i++) dims[i] = v->size[i], dims[v->ndim + i] = v->stride[i] * item;
     a->storage->exported = true;
     *buffer = (Py_buffer){.buf = v->data, .len = view_count(v) * item, .itemsize = item, .readonly = 1, .ndim = v->ndim, .internal = dims};
-    buffer->format = (flags & PyBUF_FORMAT) ? (char *)(v->dtype < D_OPAQUE ? formats[v->dtype] : "B") : NULL;
+    buffer->format = (flags & PyBUF_FORMAT) ? (char *)(v->dtype < D_OPAQUE ? formats[v->dtype] : opaque_formats[v->dtype - D_OPAQUE]) : NULL;
     buffer->shape = (flags & PyBUF_ND) ? (Py_ssize_t *)dims : NULL;
     buffer->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? (Py_ssize_t *)dims + v->ndim : NULL;
     if (!(flags & PyBUF_ND)) buffer->ndim = 1;
@@ -250,7 +252,7 @@ static PyObject *wrap(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if ((dtype == -1 && PyErr_Occurred()) || !dtype_known(dtype) || PyObject_GetBuffer(args[0], &b, PyBUF_STRIDES) < 0) return NULL;
     int item = dtype_size[dtype];
     Array *a = NULL;
-    bool fits = b.itemsize == item && b.ndim <= MAX_DIMS && (uintptr_t)b.buf % (uintptr_t)(item > 8 ? 8 : item) == 0;
+    bool fits = b.itemsize == item && b.ndim <= MAX_DIMS && (dtype >= D_OPAQUE || (uintptr_t)b.buf % (uintptr_t)(item > 8 ? 8 : item) == 0);
     for (int i = 0; fits && i < b.ndim; i++) fits = b.strides[i] % item == 0 || b.shape[i] <= 1;
     if (!fits) {
         PyErr_SetString(PyExc_ValueError, "the array's items or strides do not suit its dtype");
@@ -273,6 +275,19 @@ static PyObject *empty(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     int n = ints_of(args[0], size, MAX_DIMS, "a shape");
     if (n < 0 || (dtype == -1 && PyErr_Occurred()) || !dtype_known(dtype)) return NULL;
     return (PyObject *)array_new((int)dtype, n, size);
+}
+
+/* define(bytes): the number of one more dtype that only moves */
+static PyObject *define(PyObject *module, PyObject *n) {
+    (void)module;
+    long bytes = PyLong_AsLong(n);
+    if (bytes == -1 && PyErr_Occurred()) return NULL;
+    if (bytes < 1 || bytes > 255 || opaque_count >= D_COUNT - D_OPAQUE)
+        return PyErr_Format(PyExc_ValueError, "the engine takes at most %d dtypes more, of 1 to 255 bytes", D_COUNT - D_OPAQUE);
+    dtype_size[D_OPAQUE + opaque_count] = (uint8_t)bytes;
+    if (bytes == 1) strcpy(opaque_formats[opaque_count], "B");
+    else snprintf(opaque_formats[opaque_count], 8, "%lds", bytes);
+    return PyLong_FromLong(D_OPAQUE + opaque_count++);
 }
 
 static PyObject *memory(PyObject *module, PyObject *_) {
@@ -300,6 +315,7 @@ static PyObject *holders(PyObject *module, PyObject *x) {
 
 PyMethodDef array_functions[] = {{"wrap", (PyCFunction)(void (*)(void))wrap, METH_FASTCALL, NULL},
                                  {"empty", (PyCFunction)(void (*)(void))empty, METH_FASTCALL, NULL},
+                                 {"define", define, METH_O, NULL},
                                  {"memory", memory, METH_NOARGS, NULL},
                                  {"trim", trim, METH_NOARGS, NULL},
                                  {"reset_peak", reset_peak, METH_NOARGS, NULL},

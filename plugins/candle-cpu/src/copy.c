@@ -76,7 +76,10 @@ static void plane(int item, char *to, const char *from, int64_t rows, int64_t co
     case 2: plane_2(to, from, rows, cols, tr, tc, fr, fc); break;
     case 4: plane_4(to, from, rows, cols, tr, tc, fr, fc); break;
     case 8: plane_8(to, from, rows, cols, tr, tc, fr, fc); break;
-    default: plane_16(to, from, rows, cols, tr, tc, fr, fc); break;
+    case 16: plane_16(to, from, rows, cols, tr, tc, fr, fc); break;
+    default:
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t c = 0; c < cols; c++) memcpy(to + (r * tr + c * tc) * item, from + (r * fr + c * fc) * item, (size_t)item);
     }
 }
 
