@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 from candle import OPS, Backend, Spec
 from candle import dtype as dt
 from candle.backend import blockwise, holds_blocks, reference_kernel
+from candle.errors import DimError
 from candle.op import Op
 
 from . import _engine
 from .builders import BUILDERS
-from .dtypes import block_of, from_array, to_array
+from .dtypes import CODES, block_of, from_array, to_array
 from .threads import default_threads
 
 Kernel = Callable[..., Any]
+_SOLE = 3  # references to an array that a tensor alone holds, as the writer counts them
 
 
 def served(op: Op) -> Kernel:
@@ -49,6 +52,10 @@ def _in_blocks(spec: Any) -> Any:
     return Spec((*spec.shape[:-1], spec.shape[-1] // spec.dtype.block), block_of(spec.dtype))
 
 
+def _dtype(number: int) -> dt.DType:
+    return next(d for d, n in CODES.items() if n == number)
+
+
 class Cpu(Backend):
     """The C engine.  Its data are ``_engine.Array``: views of storage that movement ops share."""
 
@@ -58,8 +65,10 @@ class Cpu(Backend):
     def __init__(self) -> None:
         _engine.choose(os.environ.get("CANDLE_CPU_ISA", ""))
         _engine.set_threads(default_threads())
+        _engine.set_index_error(DimError)
         self.kernels: dict[str, Kernel] = {}  # those that plugins add
         self._served: dict[str, Kernel] = {}
+        self._writers: dict[Any, Kernel] = {}
 
     def put(self, array: np.ndarray[Any, Any]) -> Any:
         return from_array(array)
@@ -85,6 +94,23 @@ class Cpu(Backend):
         if found is None:
             found = self._served[op.name] = served(op)
         return blockwise(op, found, specs, attrs) if blocks else found
+
+    def writer(self, op: Op, x: Any) -> Kernel | None:
+        if op.name not in ("slice_set", "write") or _engine.holders(x.value) != 1 or x.dtype.kind == "q":
+            return None
+        value = x.value
+        if sys.getrefcount(value) > _SOLE or not value.contiguous:
+            return None
+
+        def write(out: Spec, data: Any, *rest: Any, **attrs: Any) -> Any:
+            key = op.name, out, *[r.shape for r in rest], *attrs.values()
+            found = self._writers.get(key)
+            if found is None:
+                specs = [Spec(r.shape, _dtype(r.dtype)) for r in rest]
+                found = self._writers[key] = _engine.into(BUILDERS[op.name](out, out, *specs, **attrs))
+            return found(out, data, *rest)
+
+        return write
 
     def prefers_reference(self, op: Op) -> bool:
         """Whether an op without a kernel is served by its NumPy reference although it has an expansion."""

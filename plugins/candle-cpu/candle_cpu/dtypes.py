@@ -18,11 +18,10 @@ assert set(CODES) == set(ALL)
 
 
 def code(dtype: DType) -> int:
-    """The engine's number of a dtype; dtypes that only move, an element or a block at a time, get theirs when first met."""
+    """The engine's number of a dtype; dtypes that only move get theirs when first met."""
     found = CODES.get(dtype)
     if found is None:
-        found = CODES[dtype] = len(_NUMPY)
-        _engine.set_itemsize(found, dtype.itemsize)
+        found = CODES[dtype] = _engine.define(dtype.numpy.itemsize)
         _NUMPY[found] = dtype.numpy
         _OF_NUMPY.setdefault(dtype.numpy, found)
     return found
@@ -48,7 +47,7 @@ def _carrier(number: int) -> np.dtype[Any]:
     if found is None:
         dtype = _NUMPY[number]
         plain = dtype.kind in "biufc" and dtype.isbuiltin == 1
-        found = _CARRIER[number] = dtype if plain else np.dtype(f"V{dtype.itemsize}" if dtype.kind == "V" and dtype.names else f"u{dtype.itemsize}")
+        found = _CARRIER[number] = dtype if plain else np.dtype(f"u{dtype.itemsize}" if dtype.itemsize in (1, 2) else f"S{dtype.itemsize}")
         if plain:
             _PLAIN.add(number)
     return found

@@ -6,6 +6,8 @@
 PyTypeObject *ArrayType;
 
 static const char *const formats[D_OPAQUE] = {"?", "B", "H", "I", "Q", "b", "h", "i", "q", "e", "H", "f", "d", "Zf", "Zd"};
+static char opaque_formats[D_COUNT - D_OPAQUE][8];
+static int opaque_count;
 static const char *const codes[D_OPAQUE] = {"|b1", "|u1", "<u2", "<u4", "<u8", "|i1", "<i2", "<i4",
                                             "<i8", "<f2", "<V2", "<f4", "<f8", "<c8", "<c16"};
 
@@ -169,22 +171,11 @@ static PyObject *get_interface(PyObject *self, void *_) {
         Py_XDECREF(strides);
         return NULL;
     }
-    char typestr[16];
-    if (a->view.dtype < D_OPAQUE) snprintf(typestr, sizeof typestr, "%s", codes[a->view.dtype]);
-    else snprintf(typestr, sizeof typestr, "|V%d", dtype_size[a->view.dtype]);
-    return Py_BuildValue("{s:N,s:N,s:s,s:(Ni),s:i}", "shape", shape, "strides", strides, "typestr", typestr, "data",
+    return Py_BuildValue("{s:N,s:N,s:s,s:(Ni),s:i}", "shape", shape, "strides", strides, "typestr", a->view.dtype < D_OPAQUE ? codes[a->view.dtype] : "|V1", "data",
                          PyLong_FromVoidPtr(a->view.data), 1, "version", 3);
 }
 
 /* -- the buffer protocol --------------------------------------------------------------------------------------- */
-
-/* One byte as a number, more as a string of bytes. */
-static const char *opaque_format(int dtype) {
-    static char text[D_COUNT][8];
-    if (dtype_size[dtype] == 1) return "B";
-    snprintf(text[dtype], sizeof text[dtype], "%ds", dtype_size[dtype]);
-    return text[dtype];
-}
 
 static int get_buffer(PyObject *self, Py_buffer *buffer, int flags) {
     Array *a = (Array *)self;
@@ -205,7 +196,7 @@ static int get_buffer(PyObject *self, Py_buffer *buffer, int flags) {
     for (int i = 0; i < v->ndim; i++) dims[i] = v->size[i], dims[v->ndim + i] = v->stride[i] * item;
     a->storage->exported = true;
     *buffer = (Py_buffer){.buf = v->data, .len = view_count(v) * item, .itemsize = item, .readonly = 1, .ndim = v->ndim, .internal = dims};
-    buffer->format = (flags & PyBUF_FORMAT) ? (char *)(v->dtype < D_OPAQUE ? formats[v->dtype] : opaque_format(v->dtype)) : NULL;
+    buffer->format = (flags & PyBUF_FORMAT) ? (char *)(v->dtype < D_OPAQUE ? formats[v->dtype] : opaque_formats[v->dtype - D_OPAQUE]) : NULL;
     buffer->shape = (flags & PyBUF_ND) ? (Py_ssize_t *)dims : NULL;
     buffer->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? (Py_ssize_t *)dims + v->ndim : NULL;
     if (!(flags & PyBUF_ND)) buffer->ndim = 1;
@@ -286,16 +277,17 @@ static PyObject *empty(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     return (PyObject *)array_new((int)dtype, n, size);
 }
 
-/* set_itemsize(dtype, bytes): how large the items of a dtype that only moves are */
-static PyObject *set_itemsize(PyObject *module, PyObject *args) {
+/* define(bytes): the number of one more dtype that only moves */
+static PyObject *define(PyObject *module, PyObject *n) {
     (void)module;
-    int dtype, bytes;
-    if (!PyArg_ParseTuple(args, "ii", &dtype, &bytes)) return NULL;
-    if (dtype < D_OPAQUE || dtype >= D_COUNT || bytes < 1 || bytes > 4096)
-        return PyErr_Format(PyExc_ValueError, "set_itemsize takes a dtype from %d to %d and 1 to 4096 bytes but was given %d, %d",
-                            D_OPAQUE, D_COUNT - 1, dtype, bytes);
-    dtype_size[dtype] = (uint16_t)bytes;
-    Py_RETURN_NONE;
+    long bytes = PyLong_AsLong(n);
+    if (bytes == -1 && PyErr_Occurred()) return NULL;
+    if (bytes < 1 || bytes > 4096 || opaque_count >= D_COUNT - D_OPAQUE)
+        return PyErr_Format(PyExc_ValueError, "the engine takes at most %d dtypes more, of 1 to 4096 bytes", D_COUNT - D_OPAQUE);
+    dtype_size[D_OPAQUE + opaque_count] = (uint16_t)bytes;
+    if (bytes == 1) strcpy(opaque_formats[opaque_count], "B");
+    else snprintf(opaque_formats[opaque_count], 8, "%lds", bytes);
+    return PyLong_FromLong(D_OPAQUE + opaque_count++);
 }
 
 static PyObject *memory(PyObject *module, PyObject *_) {
@@ -323,8 +315,8 @@ static PyObject *holders(PyObject *module, PyObject *x) {
 
 PyMethodDef array_functions[] = {{"wrap", (PyCFunction)(void (*)(void))wrap, METH_FASTCALL, NULL},
                                  {"empty", (PyCFunction)(void (*)(void))empty, METH_FASTCALL, NULL},
-                                 {"set_itemsize", set_itemsize, METH_VARARGS, NULL},
-                               {"memory", memory, METH_NOARGS, NULL},
+                                 {"define", define, METH_O, NULL},
+                                 {"memory", memory, METH_NOARGS, NULL},
                                  {"trim", trim, METH_NOARGS, NULL},
                                  {"reset_peak", reset_peak, METH_NOARGS, NULL},
                                  {"holders", holders, METH_O, NULL},

@@ -77,7 +77,7 @@ static void plane(int item, char *to, const char *from, int64_t rows, int64_t co
     case 4: plane_4(to, from, rows, cols, tr, tc, fr, fc); break;
     case 8: plane_8(to, from, rows, cols, tr, tc, fr, fc); break;
     case 16: plane_16(to, from, rows, cols, tr, tc, fr, fc); break;
-    default: /* blocks */
+    default:
         for (int64_t r = 0; r < rows; r++)
             if (tc == 1 && fc == 1) memcpy(to + r * tr * item, from + r * fr * item, (size_t)(cols * item));
             else for (int64_t c = 0; c < cols; c++) memcpy(to + (r * tr + c * tc) * item, from + (r * fr + c * fc) * item, (size_t)item);

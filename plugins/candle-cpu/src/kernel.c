@@ -31,7 +31,7 @@ int no_memory(size_t bytes) {
 typedef struct {
     PyObject_HEAD
     Call call; /* without operands and results */
-    bool unlocked;
+    bool unlocked, into; /* into: the result is written over the first operand */
     int out_dtype[MAX_RESULTS], out_ndim[MAX_RESULTS];
     int64_t *out_size[MAX_RESULTS];
 } Kernel;
@@ -47,7 +47,17 @@ static void kernel_dealloc(PyObject *self) {
     Py_DECREF((PyObject *)KernelType);
 }
 
-static PyObject *kernel_raise(void) { return PyErr_Format(memory_wanted ? PyExc_MemoryError : PyExc_IndexError, "%s", message); }
+static PyObject *index_error; /* what is raised for an index out of range */
+static PyObject *kernel_raise(void) {
+    return PyErr_Format(memory_wanted ? PyExc_MemoryError : index_error ? index_error : PyExc_IndexError, "%s", message);
+}
+static PyObject *set_index_error(PyObject *module, PyObject *type) {
+    (void)module;
+    Py_INCREF(type);
+    Py_XDECREF(index_error);
+    index_error = type;
+    Py_RETURN_NONE;
+}
 
 /* kernel(out, *operands, **attrs): everything but the operands was decided when it was made. */
 static PyObject *kernel_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names) {
@@ -72,7 +82,12 @@ static PyObject *kernel_call(PyObject *self, PyObject *const *args, Py_ssize_t n
     }
     int nout = k->call.nout;
     for (int i = 0; i < nout; i++) {
-        made[i] = array_new(k->out_dtype[i], k->out_ndim[i], k->out_size[i]);
+        if (k->into) {
+            Py_INCREF(args[1]);
+            made[i] = (Array *)args[1];
+        } else {
+            made[i] = array_new(k->out_dtype[i], k->out_ndim[i], k->out_size[i]);
+        }
         if (made[i] == NULL) goto done;
         out[i] = &made[i]->view;
     }
@@ -167,6 +182,25 @@ wrong:
     return NULL;
 }
 
+/* into(kernel): a function that writes the kernel's result over its first operand.  The kernel must be made for that. */
+static PyObject *kernel_into(PyObject *module, PyObject *function) {
+    (void)module;
+    Kernel *from = PyCFunction_Check(function) ? (Kernel *)PyCFunction_GetSelf(function) : NULL;
+    if (from == NULL || Py_TYPE((PyObject *)from) != KernelType) return PyErr_Format(PyExc_TypeError, "into takes a kernel of the engine");
+    Kernel *k = PyObject_Malloc(sizeof *k);
+    if (k == NULL) return PyErr_NoMemory();
+    memcpy((char *)k + sizeof(PyObject), (char *)from + sizeof(PyObject), sizeof *k - sizeof(PyObject));
+    PyObject_Init((PyObject *)k, KernelType);
+    k->into = true;
+    size_t ints = sizeof(int64_t) * (size_t)(k->call.nints + 1), floats = sizeof(double) * (size_t)(k->call.nfloats + 1);
+    k->call.ints = memcpy(PyMem_Malloc(ints), from->call.ints, ints);
+    k->call.floats = memcpy(PyMem_Malloc(floats), from->call.floats, floats);
+    memset(k->out_size, 0, sizeof k->out_size);
+    PyObject *made = PyCFunction_NewEx(&call_def, (PyObject *)k, NULL);
+    Py_DECREF(k);
+    return made;
+}
+
 static PyObject *has_kernel(PyObject *module, PyObject *args) {
     (void)module;
     const char *name;
@@ -177,6 +211,8 @@ static PyObject *has_kernel(PyObject *module, PyObject *args) {
 
 PyMethodDef kernel_functions[] = {{"kernel", kernel_new, METH_VARARGS, NULL},
                                   {"has_kernel", has_kernel, METH_VARARGS, NULL},
+                                  {"set_index_error", set_index_error, METH_O, NULL},
+                                  {"into", kernel_into, METH_O, NULL},
                                   {NULL, NULL, 0, NULL}};
 
 static PyType_Slot slots[] = {{Py_tp_dealloc, kernel_dealloc}, {0, NULL}};
