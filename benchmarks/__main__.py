@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from . import dispatch, embedding, startup
+from . import conv, dispatch, embedding, gemm, quantised, startup
 from .harness import report
 
-_ALL = {"startup": startup.rows, "dispatch": dispatch.rows, "embedding": embedding.rows}
+_ALL = {
+    "startup": startup.rows, "dispatch": dispatch.rows, "embedding": embedding.rows, "gemm": gemm.rows, "conv": conv.rows,
+    "quantised": quantised.rows,
+}  # fmt: skip
 
 
 def main() -> None:

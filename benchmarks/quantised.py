@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import candle
+from candle.dtype import as_dtype
 
 from .harness import alternate, ratio, seconds
 
@@ -17,7 +18,7 @@ N, K = 8192, 4096
 
 def weight(kind: str, rng: Any) -> Any:
     """A weight of random blocks; their scales are small."""
-    dtype = candle.as_dtype(kind) if hasattr(candle, "as_dtype") else candle.dtype.as_dtype(kind)
+    dtype = as_dtype(kind)
     blocks = rng.integers(0, 256, (N, K // dtype.block, dtype.itemsize), np.uint8)
     found = blocks.view(dtype.numpy).reshape(N, K // dtype.block)
     inner = found[dtype.name]
@@ -42,7 +43,9 @@ def rows() -> list[dict[str, Any]]:
         x1, x512 = (candle.tensor(rng.standard_normal((m, K)).astype(np.float32), device="cpu") for m in (1, 512))
         x1.backend.threads = threads
         peak, reading = measure.operations_per_second(), measure.bytes_per_second()
-        made.append({"what": f"the machine, {threads} threads", "candle": f"{peak / 1e9:.0f} GFLOP/s f32, {reading / 1e9:.1f} GB/s"})
+        made.append(
+            {"what": f"the machine, {threads} threads", "candle": f"{peak / 1e9:.0f} GFLOP/s f32, {reading / 1e9:.1f} GB/s"}
+        )
         dense = candle.tensor(rng.standard_normal((N, K)).astype(np.float32), device="cpu")
         for kind in KINDS:
             w = weight(kind, rng)
