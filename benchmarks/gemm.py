@@ -78,9 +78,11 @@ def rows() -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     if any(name in os.environ for name in _PINS):
         made.append({"what": f"unset {' and '.join(_PINS)}: they make NumPy slower than it is"})
-    blas = None
+    blas: Any = None
     try:
-        from threadpoolctl import threadpool_limits as blas
+        import threadpoolctl
+
+        blas = threadpoolctl.threadpool_limits
     except ImportError:
         made.append({"what": "NumPy's threads are what they are by default: threadpoolctl is not installed"})
     for threads in [1, 2] if (os.cpu_count() or 1) > 1 else [1]:

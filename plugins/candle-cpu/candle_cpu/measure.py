@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any, Callable
 
+import numpy as np
+from candle.dtype import as_dtype
+
 from . import _engine
-from .dtypes import CODES, as_dtype
+from .dtypes import CODES, from_array
 
 
 def _rate(work: Callable[[], float], rounds: int) -> float:
@@ -35,6 +38,6 @@ def operations_per_second(rounds: int = 7) -> float:
 
 def bytes_per_second(size: int = 1 << 28, rounds: int = 7) -> float:
     """Bytes read from memory by all the engine's threads together, out of a buffer of ``size`` bytes."""
-    buffer = _engine.empty((size // 8,), CODES[as_dtype("int64")])
+    buffer = from_array(np.ones(size // 8))  # written to, so that there is memory behind it
     kernel = _kernel("reads", 1, [])
     return _rate(lambda: _number(kernel(None, buffer)), rounds)

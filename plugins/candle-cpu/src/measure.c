@@ -14,12 +14,12 @@ static void multiply_tile(void *ctx, int64_t tile, int worker) {
     Measure *m = ctx;
     (void)worker;
     vf s[SUMS], x = vf_set(0.999f), y = vf_set(1e-6f);
-    for (int i = 0; i < SUMS; i++) s[i] = vf_set((float)(i + tile));
+    _Pragma("GCC unroll 12") for (int i = 0; i < SUMS; i++) s[i] = vf_set((float)(i + tile));
     for (int64_t r = 0; r < m->rounds; r++) {
         _Pragma("GCC unroll 12") for (int i = 0; i < SUMS; i++) s[i] = vf_fma(s[i], x, y);
         __asm__ volatile("" ::: "memory");
     }
-    for (int i = 1; i < SUMS; i++) s[0] += s[i];
+    _Pragma("GCC unroll 12") for (int i = 1; i < SUMS; i++) s[0] += s[i];
     m->sum[tile % POOL_MAX][0] = vf_sum(s[0]);
 }
 /* -> float64[1]: the operations done, by all threads together */
