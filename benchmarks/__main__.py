@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from . import dispatch, embedding, startup
+from . import attention, dispatch, elementwise, embedding, startup
 from .harness import report
 
-_ALL = {"startup": startup.rows, "dispatch": dispatch.rows, "embedding": embedding.rows}
+_ALL = {
+    "startup": startup.rows,
+    "dispatch": dispatch.rows,
+    "embedding": embedding.rows,
+    "elementwise": elementwise.rows,
+    "attention": attention.rows,
+}
 
 
 def main() -> None:

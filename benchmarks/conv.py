@@ -24,7 +24,9 @@ YOLOV8N = [
 DEPTHWISE = [(96, 96, 3, 1, 56, 96), (192, 192, 3, 2, 56, 192)]
 
 
-def session(weight: np.ndarray[Any, Any], bias: np.ndarray[Any, Any], attrs: dict[str, Any], shape: tuple[int, ...], threads: int) -> Any:
+def session(
+    weight: np.ndarray[Any, Any], bias: np.ndarray[Any, Any], attrs: dict[str, Any], shape: tuple[int, ...], threads: int
+) -> Any:
     """An ONNX Runtime session that convolves."""
     import onnx
     import onnxruntime
@@ -38,7 +40,9 @@ def session(weight: np.ndarray[Any, Any], bias: np.ndarray[Any, Any], attrs: dic
     inputs = [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)]
     outputs = [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)]
     constants = [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(bias, "b")]
-    model = helper.make_model(helper.make_graph([node], "conv", inputs, outputs, constants), opset_imports=[helper.make_opsetid("", 17)])
+    model = helper.make_model(
+        helper.make_graph([node], "conv", inputs, outputs, constants), opset_imports=[helper.make_opsetid("", 17)]
+    )
     model.ir_version = 8
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -70,15 +74,28 @@ def row(shape: tuple[int, ...], batch: int, threads: int, rounds: int = 7) -> di
         pass
     found = alternate(contestants, rounds=rounds, measure=lambda work: seconds(work, 0.02))
     y = contestants["candle"]()
-    operations = 2 * y.size * (channels // groups) * k * k if isinstance(y.size, int) else 2 * np.prod(y.shape) * (channels // groups) * k * k
+    operations = (
+        2 * y.size * (channels // groups) * k * k
+        if isinstance(y.size, int)
+        else 2 * np.prod(y.shape) * (channels // groups) * k * k
+    )
     mid = {name: sorted(times)[len(times) // 2] for name, times in found.items()}
     peers = [name for name in mid if name != "candle"]
     best = min(peers, key=lambda name: mid[name]) if peers else None
-    what = f"conv {channels}->{out} {k}x{k}/{stride} of {size}" + (f" in {groups} groups" if groups > 1 else "") + f", batch {batch}, {threads} threads"
+    what = (
+        f"conv {channels}->{out} {k}x{k}/{stride} of {size}"
+        + (f" in {groups} groups" if groups > 1 else "")
+        + f", batch {batch}, {threads} threads"
+    )
     r = {"what": what, "candle": f"{operations / mid['candle'] / 1e9:.0f} GFLOP/s", "goal": "at least 0.95"}
     if best is not None:
         speed = 1 / ratio(found["candle"], found[best])
-        r |= {"peer": f"{best} {operations / mid[best] / 1e9:.0f}", "figure": f"{speed:.2f}x", "met": speed >= 0.95, "ratio": speed}
+        r |= {
+            "peer": f"{best} {operations / mid[best] / 1e9:.0f}",
+            "figure": f"{speed:.2f}x",
+            "met": speed >= 0.95,
+            "ratio": speed,
+        }
     return r
 
 
