@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from . import conv, dispatch, embedding, gemm, quantised, startup
+from . import attention, conv, dispatch, elementwise, embedding, gemm, quantised, startup
 from .harness import report
 
 _ALL = {
-    "startup": startup.rows, "dispatch": dispatch.rows, "embedding": embedding.rows, "gemm": gemm.rows, "conv": conv.rows,
+    "startup": startup.rows,
+    "dispatch": dispatch.rows,
+    "embedding": embedding.rows,
+    "elementwise": elementwise.rows,
+    "gemm": gemm.rows,
+    "conv": conv.rows,
+    "attention": attention.rows,
     "quantised": quantised.rows,
-}  # fmt: skip
+}
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 # Compiled once; every other file of src/ holds kernels and is compiled once per instruction set.
-ONCE = {"array.c", "copy.c", "elementwise.c", "isa.c", "kernel.c", "memory.c", "module.c", "movement.c", "pool.c"}
+ONCE = {"array.c", "copy.c", "elementwise.c", "isa.c", "kernel.c", "memory.c", "module.c", "movement.c", "plan.c", "pool.c"}
 
 _X86 = {
     "v2": ["-march=x86-64-v2"],
@@ -22,7 +22,16 @@ _X86 = {
     "avx512vnni": ["-march=x86-64-v4", "-mavx512vnni", "-mavx512bf16", "-mprefer-vector-width=512"],
 }
 _ARM = {"neon": [] if sys.platform == "darwin" else ["-march=armv8.2-a+dotprod+fp16"]}
-COMMON = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra"]
+COMMON = [
+    "-std=gnu11",
+    "-O3",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=off",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+]
 COMMON += ["-Wno-unused-function", "-Wno-psabi", "-Wno-type-limits", "-Wno-unused-parameter", "-g0"]
 
 
@@ -54,7 +63,10 @@ class Build(build_ext):
         sources = sorted(Path("src").glob("*.c"))
         jobs = [(str(s), "once", []) for s in sources if s.name in ONCE]
         jobs += [
-            (str(s), isa, [f"-DISA={isa}", *flags]) for s in sources if s.name not in ONCE for isa, flags in instruction_sets().items()
+            (str(s), isa, [f"-DISA={isa}", *flags])
+            for s in sources
+            if s.name not in ONCE
+            for isa, flags in instruction_sets().items()
         ]
         jobs.sort(key=lambda job: -Path(job[0]).stat().st_size)  # the longest first
 
@@ -76,7 +88,11 @@ class Build(build_ext):
         path = self.get_ext_fullpath(ext.name)
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         self.compiler.link_shared_object(
-            objects, path, libraries=["m"], extra_postargs=["-pthread", *([] if sys.platform == "darwin" else ["-Wl,--strip-debug"]), *extra], target_lang="c"
+            objects,
+            path,
+            libraries=["m"],
+            extra_postargs=["-pthread", *([] if sys.platform == "darwin" else ["-Wl,--strip-debug"]), *extra],
+            target_lang="c",
         )
 
     def get_outputs(self) -> list[str]:

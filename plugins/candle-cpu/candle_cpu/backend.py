@@ -19,7 +19,26 @@ from .dtypes import CODES, block_of, from_array, to_array
 from .threads import default_threads
 
 Kernel = Callable[..., Any]
-_SOLE = 3  # references to an array that a tensor alone holds, as the writer counts them
+
+
+class _Box:
+    __slots__ = ("value",)
+    value: Any
+
+
+def _references(x: Any) -> int:
+    """How many references to a tensor's array there are, counted as it is counted here."""
+    return sys.getrefcount(x.value)
+
+
+def _sole() -> int:
+    """What ``_references`` counts for an array that a tensor alone holds; interpreters differ."""
+    box = _Box()
+    box.value = _engine.empty((1,), 0)
+    return _references(box)
+
+
+_SOLE = _sole()
 
 
 def served(op: Op) -> Kernel:
@@ -57,7 +76,11 @@ def _dtype(number: int) -> dt.DType:
 
 
 class Cpu(Backend):
-    """The C engine.  Its data are ``_engine.Array``: views of storage that movement ops share."""
+    """The C engine.  Its data are ``_engine.Array``: views of storage that movement ops share.
+
+    A composite without a kernel here expands.  A primitive without one (for its dtype) is served by the op's NumPy reference
+    over the same memory, for that is quicker than its expansion; ``coverage`` says of each op which it is.
+    """
 
     name = "cpu"
     dtypes = dt.EVERY + dt.QUANTISED
@@ -82,13 +105,13 @@ class Cpu(Backend):
             return added
         builder = BUILDERS.get(op.name)
         blocks = holds_blocks(op, specs)  # then what moves are blocks, and sizes are counted in them
-        if builder is None:
+        if builder is None or (blocks and not callable(op.blocks)):
             made = None
         elif blocks:
             made = builder(_in_blocks(out), *map(_in_blocks, specs), **op.in_blocks(specs, attrs))
         else:
             made = builder(out, *specs, **attrs)
-        if made is not None or op.composite or (op.expand is not None and not self.prefers_reference(op)):
+        if made is not None or op.composite:
             return made
         found = self._served.get(op.name)
         if found is None:
@@ -98,8 +121,7 @@ class Cpu(Backend):
     def writer(self, op: Op, x: Any) -> Kernel | None:
         if op.name not in ("slice_set", "write") or _engine.holders(x.value) != 1 or x.dtype.kind == "q":
             return None
-        value = x.value
-        if sys.getrefcount(value) > _SOLE or not value.contiguous:
+        if _references(x) > _SOLE or not x.value.contiguous:
             return None
 
         def write(out: Spec, data: Any, *rest: Any, **attrs: Any) -> Any:
@@ -112,9 +134,11 @@ class Cpu(Backend):
 
         return write
 
-    def prefers_reference(self, op: Op) -> bool:
-        """Whether an op without a kernel is served by its NumPy reference although it has an expansion."""
-        return True
+    def compile(self, graph: Any) -> Kernel:
+        """The graph as a plan: one call into the engine for each run of steps that are all its own."""
+        from .plan import compiled
+
+        return compiled(graph, self)
 
     @property
     def threads(self) -> int:
@@ -125,8 +149,23 @@ class Cpu(Backend):
     def threads(self, n: int) -> None:
         _engine.set_threads(n)
 
+    def from_dlpack(self, capsule: Any) -> Any:
+        """An array over another library's memory on the host; None for what NumPy cannot be told of (bfloat16)."""
+        try:
+            return from_array(_kept(np.from_dlpack(capsule)))
+        except (BufferError, RuntimeError, TypeError, ValueError):
+            return None
+
     def memory(self) -> dict[str, int]:
         return _engine.memory()
 
 
-__all__ = ["OPS", "Cpu", "served"]
+def coverage() -> dict[str, str]:
+    """Each op's name -> "C", "reference" (NumPy over the engine's memory) or "expands", for the dtypes its kernels take."""
+    return {
+        op.name: "C" if op.name in BUILDERS else "expands" if op.composite else "reference"
+        for op in sorted(OPS.values(), key=lambda op: op.name)
+    }
+
+
+__all__ = ["Cpu", "coverage", "served"]

@@ -47,7 +47,9 @@ def _carrier(number: int) -> np.dtype[Any]:
     if found is None:
         dtype = _NUMPY[number]
         plain = dtype.kind in "biufc" and dtype.isbuiltin == 1
-        found = _CARRIER[number] = dtype if plain else np.dtype(f"u{dtype.itemsize}" if dtype.itemsize in (1, 2) else f"S{dtype.itemsize}")
+        found = _CARRIER[number] = (
+            dtype if plain else np.dtype(f"u{dtype.itemsize}" if dtype.itemsize in (1, 2) else f"S{dtype.itemsize}")
+        )
         if plain:
             _PLAIN.add(number)
     return found

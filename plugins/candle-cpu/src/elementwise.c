@@ -174,8 +174,9 @@ int elementwise_run(const Call *call) {
     int made = block->out == SAME ? call->entry->dtype : block->out == RAW ? y->dtype : block->out - 1;
     j.out_convert = made == y->dtype ? NULL : find_convert(made, y->dtype);
     if (j.out_convert) j.direct = false;
-    for (int i = 0; i < block->arity; i++) {
-        const View *x = call->in[i];
+    for (int i = 0, at = 0; i < block->arity; i++, at++) {
+        while (call->in[at] == NULL) at++; /* an operand that was left out, such as a bound of clamp */
+        const View *x = call->in[at];
         Operand *o = &j.in[i];
         int want = block->in[i] == SAME ? call->entry->dtype : block->in[i] == RAW ? x->dtype : block->in[i] - 1;
         o->item = dtype_size[x->dtype];

@@ -25,18 +25,9 @@ int no_memory(size_t bytes) {
 
 /* -- the object ------------------------------------------------------------------------------------------------ */
 
-#define MAX_RESULTS 4
 #define FEW 8
 
-typedef struct {
-    PyObject_HEAD
-    Call call; /* without operands and results */
-    bool unlocked, into; /* into: the result is written over the first operand */
-    int out_dtype[MAX_RESULTS], out_ndim[MAX_RESULTS];
-    int64_t *out_size[MAX_RESULTS];
-} Kernel;
-
-static PyTypeObject *KernelType;
+PyTypeObject *KernelType;
 
 static void kernel_dealloc(PyObject *self) {
     Kernel *k = (Kernel *)self;
@@ -48,7 +39,7 @@ static void kernel_dealloc(PyObject *self) {
 }
 
 static PyObject *index_error; /* what is raised for an index out of range */
-static PyObject *kernel_raise(void) {
+PyObject *kernel_raise(void) {
     return PyErr_Format(memory_wanted ? PyExc_MemoryError : index_error ? index_error : PyExc_IndexError, "%s", message);
 }
 static PyObject *set_index_error(PyObject *module, PyObject *type) {

@@ -272,9 +272,9 @@ static int cat(const Call *call) { /* ints: dim */
     return 0;
 }
 
-static int pad(const Call *call) { /* in: x, one element; ints: how many elements go before, per dimension */
+static int pad(const Call *call) { /* ints: how many elements go before, per dimension, and the bytes of the element that is written */
     View part = *call->out[0];
-    view_fill(&part, call->in[1]->data);
+    view_fill(&part, call->ints + part.ndim);
     for (int d = 0; d < part.ndim; d++) part.data += call->ints[d] * part.stride[d] * dtype_size[part.dtype];
     part.size = call->in[0]->size;
     view_copy(call->in[0], &part);

@@ -29,6 +29,10 @@ static PyObject *choose(PyObject *module, PyObject *args) {
     if (isa_choose(name, text, sizeof text) != 0) return PyErr_Format(PyExc_ValueError, "%s", text);
     return PyUnicode_FromString(isa_current());
 }
+static PyObject *current(PyObject *module, PyObject *_) {
+    (void)module, (void)_;
+    return PyUnicode_FromString(isa_current());
+}
 /* instruction_sets(): those compiled in, worst first, and whether this machine has them */
 static PyObject *instruction_sets(PyObject *module, PyObject *_) {
     (void)module, (void)_;
@@ -52,6 +56,7 @@ static PyMethodDef functions[] = {{"set_threads", set_threads, METH_O, NULL},
                                   {"get_threads", get_threads, METH_NOARGS, NULL},
                                   {"can_convert", can_convert, METH_VARARGS, NULL},
                                   {"choose", choose, METH_VARARGS, NULL},
+                                  {"current", current, METH_NOARGS, NULL},
                                   {"instruction_sets", instruction_sets, METH_NOARGS, NULL},
                                   {NULL, NULL, 0, NULL}};
 
@@ -60,9 +65,9 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "candle_cpu._engi
 PyMODINIT_FUNC PyInit__engine(void) {
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL) return NULL;
-    if (array_setup(module) < 0 || kernel_setup(module) < 0 || movement_setup() < 0 || PyModule_AddFunctions(module, functions) < 0 ||
+    if (array_setup(module) < 0 || kernel_setup(module) < 0 || movement_setup() < 0 || plan_setup(module) < 0 || PyModule_AddFunctions(module, functions) < 0 ||
         PyModule_AddFunctions(module, array_functions) < 0 || PyModule_AddFunctions(module, kernel_functions) < 0 ||
-        PyModule_AddFunctions(module, movement_functions) < 0) {
+        PyModule_AddFunctions(module, movement_functions) < 0 || PyModule_AddFunctions(module, plan_functions) < 0) {
         Py_DECREF(module);
         return NULL;
     }

@@ -1,15 +1,7 @@
 /* Movement as free views: functions that give another Array over the same storage. */
 #include "array.h"
 
-typedef struct {
-    PyObject_HEAD
-    int ndim, source_ndim; /* of the result and of the operand */
-    int64_t *size;         /* the result's sizes */
-    int64_t *along;        /* per dimension of the result: a dimension of the operand or -1, a step, another one or -1, a step */
-    int64_t *start;        /* per dimension of the operand: the index where the view begins */
-} Mover;
-
-static PyTypeObject *MoverType;
+PyTypeObject *MoverType;
 
 static void mover_dealloc(PyObject *self) {
     Mover *m = (Mover *)self;
@@ -24,6 +16,19 @@ static Array *operand(PyObject *const *args, Py_ssize_t nargs) {
     return NULL;
 }
 
+void mover_view(const Mover *m, const View *x, View *y) {
+    int64_t at = 0;
+    for (int d = 0; d < m->source_ndim; d++) at += m->start[d] * x->stride[d];
+    y->dtype = x->dtype;
+    y->ndim = m->ndim;
+    y->data = x->data + at * dtype_size[x->dtype];
+    for (int i = 0; i < m->ndim; i++) {
+        const int64_t *from = m->along + 4 * i;
+        y->size[i] = m->size[i];
+        y->stride[i] = (from[0] < 0 ? 0 : from[1] * x->stride[from[0]]) + (from[2] < 0 ? 0 : from[3] * x->stride[from[2]]);
+    }
+}
+
 static PyObject *strided_call(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names) {
     (void)names;
     const Mover *m = (const Mover *)self;
@@ -33,19 +38,12 @@ static PyObject *strided_call(PyObject *self, PyObject *const *args, Py_ssize_t 
         return PyErr_Format(PyExc_ValueError, "the view takes %d dimensions but was given %d", m->source_ndim, x->view.ndim);
     Array *y = array_view(x, x->view.dtype, m->ndim);
     if (y == NULL) return NULL;
-    int64_t at = 0;
-    for (int d = 0; d < m->source_ndim; d++) at += m->start[d] * x->view.stride[d];
-    y->view.data += at * dtype_size[x->view.dtype];
-    for (int i = 0; i < m->ndim; i++) {
-        const int64_t *from = m->along + 4 * i;
-        y->view.size[i] = m->size[i];
-        y->view.stride[i] = (from[0] < 0 ? 0 : from[1] * x->view.stride[from[0]]) + (from[2] < 0 ? 0 : from[3] * x->view.stride[from[2]]);
-    }
+    mover_view(m, &x->view, &y->view);
     return (PyObject *)y;
 }
 
 /* The strides of a view in another shape, if it has any: runs of dimensions without gaps are cut anew. */
-static bool reshaped(const View *v, int ndim, const int64_t *size, int64_t *stride) {
+bool view_reshaped(const View *v, int ndim, const int64_t *size, int64_t *stride) {
     int64_t run_size[MAX_DIMS], run_stride[MAX_DIMS];
     int runs = 0;
     for (int i = 0; i < v->ndim; i++) {
@@ -98,7 +96,7 @@ static PyObject *reshape_call(PyObject *self, PyObject *const *args, Py_ssize_t 
         memset(y->view.stride, 0, sizeof(int64_t) * (size_t)m->ndim);
         return (PyObject *)y;
     }
-    if (reshaped(&x->view, m->ndim, m->size, y->view.stride)) return (PyObject *)y;
+    if (view_reshaped(&x->view, m->ndim, m->size, y->view.stride)) return (PyObject *)y;
     Py_DECREF(y);
     Array *copy = (Array *)contiguous_of(x);
     if (copy == NULL) return NULL;
@@ -140,7 +138,7 @@ static PyObject *mover_new(PyMethodDef *def, PyObject *size, PyObject *along, Py
         return PyErr_NoMemory();
     }
     PyObject_Init((PyObject *)m, MoverType);
-    m->ndim = n, m->source_ndim = ns;
+    m->ndim = n, m->source_ndim = ns, m->reshapes = along == NULL;
     m->along = m->size + n, m->start = m->along + na;
     memcpy(m->size, sizes, sizeof(int64_t) * (size_t)n);
     memcpy(m->along, alongs, sizeof(int64_t) * (size_t)na);

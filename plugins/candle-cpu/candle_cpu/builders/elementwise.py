@@ -70,10 +70,7 @@ def where(out: Spec, condition: Spec, a: Spec, b: Spec) -> Any:
 def clamp(out: Spec, x: Spec, low: Spec | None, high: Spec | None) -> Any:
     if low is not None and high is not None:
         return kernel("clamp", wide(x.dtype), out, 3, work=out.size * 4)
-    found = kernel("minimum" if low is None else "maximum", wide(x.dtype), out, 2, work=out.size * 4)
-    if found is None:
-        return None
-    return (lambda out, x, low, high: found(out, x, high)) if low is None else (lambda out, x, low, high: found(out, x, low))
+    return kernel("minimum" if low is None else "maximum", wide(x.dtype), out, 3, work=out.size * 4)
 
 
 def _with(name: str, *numbers: str, halves: bool = True) -> None:

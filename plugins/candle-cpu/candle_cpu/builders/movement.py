@@ -38,3 +38,37 @@ def slice_(out: Spec, x: Spec, *, starts: Any, stops: Any, steps: Any) -> Any:
     return _engine.strided(
         out.shape, [v for d, s in enumerate(steps) for v in (d, s, -1, 0)], [0] * x.ndim if empty else list(starts)
     )
+
+
+@builder("squeeze", "unsqueeze", "flatten")
+def reshaped(out: Spec, x: Spec, **_: Any) -> Any:
+    return _engine.reshaper(out.shape)
+
+
+@builder("transpose")
+def transpose(out: Spec, x: Spec, *, dim0: int, dim1: int) -> Any:
+    if not x.ndim:
+        return _engine.same
+    dims = list(range(x.ndim))
+    dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
+    return permute(out, x, dims=tuple(dims))
+
+
+@builder("narrow")
+def narrow(out: Spec, x: Spec, *, dim: int, start: int, length: int) -> Any:
+    starts = [start if d == dim else 0 for d in range(x.ndim)]
+    return slice_(out, x, starts=starts, stops=None, steps=[1] * x.ndim)
+
+
+@builder("select")
+def select(out: Spec, x: Spec, *, dim: int, index: int) -> Any:
+    starts = [0 if 0 in out.shape else index if d == dim else 0 for d in range(x.ndim)]
+    return _engine.strided(out.shape, [v for d in range(x.ndim) if d != dim for v in (d, 1, -1, 0)], starts)
+
+
+@builder("flip")
+def flip(out: Spec, x: Spec, *, dims: Any) -> Any:
+    if not all(isinstance(d, int) and 0 <= d < x.ndim for d in dims):
+        return None
+    starts = [x.shape[d] - 1 if d in dims else 0 for d in range(x.ndim)]
+    return slice_(out, x, starts=starts, stops=None, steps=[-1 if d in dims else 1 for d in range(x.ndim)])
