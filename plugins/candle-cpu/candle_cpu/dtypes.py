@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+
 from candle.dtype import ALL, DType, as_dtype
 
 from . import _engine

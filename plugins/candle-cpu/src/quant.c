@@ -249,10 +249,8 @@ INL void rows_of(Kind k, const int m, const Job *p, int64_t i0, int64_t j0, int6
       else sum[i] = f8_fma(__builtin_convertvector(t, f8), d, sum[i]);                                         \
     }                                                                                                          \
   }
-      if (superblock(k)) {  // shifts are constants
+      if (n == 8) {  // shifts and places are constants
         UNROLL for (int s = 0; s < 8; s++) GROUP_(s)
-      } else if (n == 8) {
-        _Pragma("GCC unroll 2") for (int s = 0; s < 8; s++) GROUP_(s)
       } else {
         for (int s = 0; s < n; s++) GROUP_(s)
       }

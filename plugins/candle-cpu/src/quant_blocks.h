@@ -126,6 +126,16 @@ INL b32 quants(Kind k, const uint8_t *p, int s) {
   }
 }
 
+// to[16] = d times signed bytes
+INL void times16(float *to, float d, b16 v) {
+#if defined(__AVX2__)
+  _mm256_storeu_ps(to, _mm256_mul_ps(_mm256_set1_ps(d), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32((__m128i)v))));
+  _mm256_storeu_ps(to + 8, _mm256_mul_ps(_mm256_set1_ps(d), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128((__m128i)v, 8)))));
+#else
+  for (int i = 0; i < 16; i++) to[i] = d * (float)(int8_t)v[i];
+#endif
+}
+
 // The scales, and lows, of a unit: 8, or 16 of a halved kind; of its first n groups only
 INL void scales_of(Kind k, const uint8_t *p, int n, float *scale, float *low) {
   const int bytes = block_bytes(k);
@@ -155,23 +165,29 @@ INL void scales_of(Kind k, const uint8_t *p, int n, float *scale, float *low) {
       }
       return;
     case MXFP4:
-      for (int i = 0; i < 8; i++) {
-        uint32_t e = i < n ? p[i * bytes] : 0;
-        scale[i] = i < n ? of_bits(e < 2 ? 0x00200000u << e : (e - 1) << 23) : 0;
+      if (n == 8) {
+#define POWER(i) (p[(i) * bytes] < 2 ? 0x00200000u << p[(i) * bytes] : (uint32_t)(p[(i) * bytes] - 1) << 23)
+        *(f8u *)scale = (f8)(i8){(int)POWER(0), (int)POWER(1), (int)POWER(2), (int)POWER(3), (int)POWER(4), (int)POWER(5), (int)POWER(6), (int)POWER(7)};
+#undef POWER
+      } else {
+        for (int i = 0; i < 8; i++) {
+          uint32_t e = i < n ? p[i * bytes] : 0;
+          scale[i] = i < n ? of_bits(e < 2 ? 0x00200000u << e : (e - 1) << 23) : 0;
+        }
       }
       return;
     case Q2_K: {
       float d = half_at(p + 80), m = half_at(p + 82);
-      for (int i = 0; i < 16; i++) scale[i] = d * (float)(p[i] & 15), low[i] = -(m * (float)(p[i] >> 4));
+      b16 v = *(const b16u *)p;
+      times16(scale, d, v & 15), times16(low, -m, v >> 4);
       return;
     }
     case Q3_K: {
       float d = half_at(p + 108);
-      const uint8_t *s = p + 96;
-      for (int i = 0; i < 16; i++) {
-        int v = (i < 8 ? s[i] & 15 : s[i - 8] >> 4) | (s[8 + (i & 3)] >> (2 * (i / 4)) & 3) << 4;
-        scale[i] = d * (float)(v - 32);
-      }
+      uint32_t a, b, c;
+      memcpy(&a, p + 96, 4), memcpy(&b, p + 100, 4), memcpy(&c, p + 104, 4);
+      u4 four = (u4){a, b, a >> 4, b >> 4} & 0x0f0f0f0f, two = ((u4){c, c, c, c} >> (u4){0, 2, 4, 6}) & 0x03030303;
+      times16(scale, d, (b16)(four | two << 4) - 32);
       return;
     }
     case Q4_K: case Q5_K: {
@@ -195,13 +211,7 @@ INL void scales_of(Kind k, const uint8_t *p, int n, float *scale, float *low) {
     }
     case Q6_K: {
       float d = half_at(p + 208);
-#if defined(__AVX2__)
-      __m128i s = _mm_loadu_si128((const void *)(p + 192));
-      _mm256_storeu_ps(scale, _mm256_mul_ps(_mm256_set1_ps(d), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(s))));
-      _mm256_storeu_ps(scale + 8, _mm256_mul_ps(_mm256_set1_ps(d), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(s, 8)))));
-#else
-      for (int i = 0; i < 16; i++) scale[i] = d * (float)(int8_t)p[192 + i];
-#endif
+      times16(scale, d, *(const b16u *)(p + 192));
       return;
     }
     case Q8_K: {
@@ -214,7 +224,11 @@ INL void scales_of(Kind k, const uint8_t *p, int n, float *scale, float *low) {
       float d = half_at(p);
       uint16_t high;
       memcpy(&high, p + 2, 2);
-      for (int i = 0; i < 8; i++) scale[i] = d * (float)(((p[4 + i / 2] >> (4 * (i & 1)) & 15) | (high >> (2 * i) & 3) << 4) - 32);
+      uint32_t l;
+      memcpy(&l, p + 4, 4);
+      i8 four = ((i8){(int)l, (int)l, (int)l, (int)l, (int)l, (int)l, (int)l, (int)l} >> (i8){0, 4, 8, 12, 16, 20, 24, 28}) & 15;
+      i8 two = ((i8){high, high, high, high, high, high, high, high} >> (i8){0, 2, 4, 6, 8, 10, 12, 14}) & 3;
+      *(f8u *)scale = __builtin_convertvector((four | two << 4) - 32, f8) * d;
     }
   }
 }
