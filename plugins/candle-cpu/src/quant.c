@@ -195,66 +195,70 @@ static void put(const Job *p, int64_t i, int64_t j, float v) {
 
 // -- few rows of x -----------------------------------------------------------------------------------------
 
-// rows of the weight, each with m rows of x from row i0 on
-INL void rows_of(Kind k, const int m, const Job *p, int64_t i0, int64_t j0, int64_t end) {
-  const Bytes *b = &p->b;
+// A unit of 8 groups, or those left of a row, with m rows of x from row i0 on
+INL void unit_of(Kind k, const int m, const bool full, const Bytes *b, int64_t i0, int64_t g0, const uint8_t *w, f8 *sum, f8 *odd) {
   const bool is_signed = SIGNED(k);
   const int zero = zero_for(k);
+  const int n = full ? 8 : (int)(b->groups - g0);
+  float scale[16], low[16];
+  scales_of(k, w, n, scale, low);
+  UNROLL for (int q = 0; q < unit_bytes(k); q += 64) __builtin_prefetch(w + q + 1024);
+  if (lifted(k))
+    UNROLL for (int i = 0; i < m; i++) {
+      const float *sums = b->sum + (i0 + i) * b->groups * b->halves + g0 * b->halves;
+      if (full) {
+        sum[i] = f8_fma(*(const f8u *)low, *(const f8u *)sums, sum[i]);
+        if (halved(k)) sum[i] = f8_fma(*(const f8u *)(low + 8), *(const f8u *)(sums + 8), sum[i]);
+      } else {
+        for (int s = 0; s < n; s++) sum[i][0] += low[s] * sums[s];
+      }
+    }
+  float both[4][16];
+  UNROLL for (int i = 0; i < m; i++) {
+    const float *d = b->scale + (i0 + i) * b->groups + g0;
+    if (halved(k)) {
+      *(f8u *)both[i] = *(const f8u *)scale * d[0], *(f8u *)(both[i] + 8) = *(const f8u *)(scale + 8) * d[0];
+    } else if (full) {
+      *(f8u *)both[i] = *(const f8u *)scale * *(const f8u *)d;
+    } else {
+      for (int s = 0; s < n; s++) both[i][s] = scale[s] * d[s];
+    }
+  }
+#define GROUP_(s)                                                                                              \
+  {                                                                                                            \
+    b32 q = quants(k, w, s);                                                                                  \
+    if (is_signed) q ^= 128;                                                                                  \
+    UNROLL for (int i = 0; i < m; i++) {                                                                      \
+      i8 start = {0};                                                                                         \
+      if (zero) start = *(const i8u *)(b->start + ((i0 + i) * b->groups + g0 + (s)) * 8);                     \
+      i8 t = dot8(is_signed, start, q, *(const b32u *)(b->q + (i0 + i) * b->k + (g0 + (s)) * 32));            \
+      f8 d;                                                                                                   \
+      if (halved(k)) {                                                                                        \
+        float u = both[i][2 * (s)], v = both[i][2 * (s) + 1];                                                 \
+        d = (f8){u, u, u, u, v, v, v, v};                                                                     \
+  } else {                                                                                                 \
+        d = both[i][s] - (f8){0};                                                                             \
+  }                                                                                                        \
+      if ((s) & 1) odd[i] = f8_fma(__builtin_convertvector(t, f8), d, odd[i]);                                \
+      else sum[i] = f8_fma(__builtin_convertvector(t, f8), d, sum[i]);                                        \
+    }                                                                                                         \
+  }
+  if (full) {  // shifts and places are constants
+    UNROLL for (int s = 0; s < 8; s++) GROUP_(s)
+  } else {
+    for (int s = 0; s < n; s++) GROUP_(s)
+  }
+}
+// rows of the weight
+INL void rows_of(Kind k, const int m, const Job *p, int64_t i0, int64_t j0, int64_t end) {
+  const Bytes *b = &p->b;
   for (int64_t j = j0; j < end; j++) {
     const uint8_t *w = p->w + j * p->row_bytes;
     f8 sum[4], odd[4];  // two chains, so that one sum need not wait for the other
     UNROLL for (int i = 0; i < m; i++) sum[i] = odd[i] = (f8){0};
-    for (int64_t g0 = 0; g0 < b->groups; g0 += 8, w += unit_bytes(k)) {
-      const int n = superblock(k) || b->groups - g0 >= 8 ? 8 : (int)(b->groups - g0);
-      float scale[16], low[16];
-      scales_of(k, w, n, scale, low);
-      UNROLL for (int q = 0; q < unit_bytes(k); q += 64) __builtin_prefetch(w + q + 1024);
-      if (lifted(k))
-        UNROLL for (int i = 0; i < m; i++) {
-          const float *sums = b->sum + (i0 + i) * b->groups * b->halves + g0 * b->halves;
-          if (n == 8) {
-            sum[i] = f8_fma(*(const f8u *)low, *(const f8u *)sums, sum[i]);
-            if (halved(k)) sum[i] = f8_fma(*(const f8u *)(low + 8), *(const f8u *)(sums + 8), sum[i]);
-          } else {
-            for (int s = 0; s < n; s++) sum[i][0] += low[s] * sums[s];
-          }
-        }
-      float both[4][16];
-      UNROLL for (int i = 0; i < m; i++) {
-        const float *d = b->scale + (i0 + i) * b->groups + g0;
-        if (halved(k)) {
-          *(f8u *)both[i] = *(const f8u *)scale * d[0], *(f8u *)(both[i] + 8) = *(const f8u *)(scale + 8) * d[0];
-        } else if (n == 8) {
-          *(f8u *)both[i] = *(const f8u *)scale * *(const f8u *)d;
-        } else {
-          for (int s = 0; s < n; s++) both[i][s] = scale[s] * d[s];
-        }
-      }
-#define GROUP_(s)                                                                                              \
-  {                                                                                                            \
-    b32 q = quants(k, w, s);                                                                                   \
-    if (is_signed) q ^= 128;                                                                                   \
-    UNROLL for (int i = 0; i < m; i++) {                                                                       \
-      i8 start = {0};                                                                                          \
-      if (zero) start = *(const i8u *)(b->start + ((i0 + i) * b->groups + g0 + (s)) * 8);                      \
-      i8 t = dot8(is_signed, start, q, *(const b32u *)(b->q + (i0 + i) * b->k + (g0 + (s)) * 32));             \
-      f8 d;                                                                                                    \
-      if (halved(k)) {                                                                                         \
-        float u = both[i][2 * (s)], v = both[i][2 * (s) + 1];                                                  \
-        d = (f8){u, u, u, u, v, v, v, v};                                                                      \
-      } else {                                                                                                 \
-        d = both[i][s] - (f8){0};                                                                              \
-      }                                                                                                        \
-      if ((s) & 1) odd[i] = f8_fma(__builtin_convertvector(t, f8), d, odd[i]);                                 \
-      else sum[i] = f8_fma(__builtin_convertvector(t, f8), d, sum[i]);                                         \
-    }                                                                                                          \
-  }
-      if (n == 8) {  // shifts and places are constants
-        UNROLL for (int s = 0; s < 8; s++) GROUP_(s)
-      } else {
-        for (int s = 0; s < n; s++) GROUP_(s)
-      }
-    }
+    int64_t g0 = 0;
+    for (; g0 + 8 <= b->groups; g0 += 8, w += unit_bytes(k)) unit_of(k, m, true, b, i0, g0, w, sum, odd);
+    if (!superblock(k) && g0 < b->groups) unit_of(k, m, false, b, i0, g0, w, sum, odd);
     UNROLL for (int i = 0; i < m; i++) put(p, i0 + i, j, f8_total(sum[i] + odd[i]));
   }
 }
