@@ -423,7 +423,7 @@ _HASHABLE = {int, float, bool, str, tuple, type(None), DType}
 
 
 def _with_attributes(op: Op) -> Callable[..., Any]:
-    """The method of an op with one operand whose attributes are given by position: a call like one before finds its plan at once."""
+    """The method of an op with one operand: a call with attributes by position that was made before finds its plan at once."""
 
     def method(self: Any, *args: Any, **attrs: Any) -> Any:
         kinds = tuple([a.__class__ for a in args])

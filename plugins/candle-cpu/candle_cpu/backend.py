@@ -7,6 +7,7 @@ import sys
 from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
+
 from candle import OPS, Backend, Spec
 from candle import dtype as dt
 from candle.backend import blockwise, holds_blocks, reference_kernel

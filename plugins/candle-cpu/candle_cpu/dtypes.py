@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from candle.dtype import ALL, DType, as_dtype
 
 from . import _engine

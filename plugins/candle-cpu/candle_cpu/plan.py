@@ -81,7 +81,7 @@ def segment(
     for s in reversed(steps):
         if s.kind != RUN and s.results[0] in leaves and s.results[0] not in copies:
             leaves.add(s.inputs[0])  # type: ignore[arg-type]
-    kinds: dict[int, int] = {v: INPUT for v in inputs} | {v: CONSTANT for v in used}
+    kinds: dict[int, int] = dict.fromkeys(inputs, INPUT) | dict.fromkeys(used, CONSTANT)
     for v, s in made.items():
         kinds[v] = (RESULT if v in leaves else OWN) if s.kind == RUN else RESULT if v in copies and v in leaves else VIEW
 

@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from candle.testing import Conformance
 from candle_cpu import _engine
+
+from candle.testing import Conformance
 
 HAS = [name for name, has in _engine.instruction_sets().items() if has]
 

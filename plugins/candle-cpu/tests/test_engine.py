@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 
-import candle
 import numpy as np
 import pytest
 from candle_cpu import _engine
 from candle_cpu.backend import coverage
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import candle
 
 
 def on_cpu(array):

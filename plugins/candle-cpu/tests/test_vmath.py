@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-import candle
 import numpy as np
 import pytest
+
+import candle
 
 BOUNDS = {"exp": 1.1, "log": 1.5, "tanh": 2.5, "sigmoid": 2.7, "erf": 1.6, "log1p": 2.9, "expm1": 4.0, "sin": 2.0, "cos": 2.0}
 EXACT = {

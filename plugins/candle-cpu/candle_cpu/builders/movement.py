@@ -7,7 +7,7 @@ from typing import Any
 from candle.op import Spec
 
 from .. import _engine
-from .base import builder, kernel
+from .base import builder
 
 
 @builder("alias")

@@ -28,7 +28,7 @@ def _reduce(name: str, op: int, dtype: dt.DType | None, out: Spec, x: Spec, dim:
 
 
 def _sum(op: int, out: Spec, x: Spec, *, dim: Any, keepdim: bool, dtype: dt.DType | None) -> Any:
-    if out.dtype.kind in "iu" and x.dtype.kind == "c" or out.dtype.kind == "b":
+    if (out.dtype.kind in "iu" and x.dtype.kind == "c") or out.dtype.kind == "b":
         return None
     return _reduce("reduce", op, None if x.dtype.kind == "c" else _computed(out.dtype), out, x, dim)
 

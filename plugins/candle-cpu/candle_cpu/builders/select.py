@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from candle import dtype as dt
 from candle.op import OPS, Spec
 
