@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import attention, dispatch, elementwise, embedding, startup
+from . import attention, conv, dispatch, elementwise, embedding, gemm, quantised, startup
 from .harness import report
 
 _ALL = {
@@ -12,7 +12,10 @@ _ALL = {
     "dispatch": dispatch.rows,
     "embedding": embedding.rows,
     "elementwise": elementwise.rows,
+    "gemm": gemm.rows,
+    "conv": conv.rows,
     "attention": attention.rows,
+    "quantised": quantised.rows,
 }
 
 

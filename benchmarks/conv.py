@@ -24,9 +24,7 @@ YOLOV8N = [
 DEPTHWISE = [(96, 96, 3, 1, 56, 96), (192, 192, 3, 2, 56, 192)]
 
 
-def session(
-    weight: np.ndarray[Any, Any], bias: np.ndarray[Any, Any], attrs: dict[str, Any], shape: tuple[int, ...], threads: int
-) -> Any:
+def session(weight: Any, bias: Any, attrs: dict[str, Any], shape: tuple[int, ...], threads: int) -> Any:
     """An ONNX Runtime session that convolves."""
     import onnx
     import onnxruntime
@@ -74,19 +72,12 @@ def row(shape: tuple[int, ...], batch: int, threads: int, rounds: int = 7) -> di
         pass
     found = alternate(contestants, rounds=rounds, measure=lambda work: seconds(work, 0.02))
     y = contestants["candle"]()
-    operations = (
-        2 * y.size * (channels // groups) * k * k
-        if isinstance(y.size, int)
-        else 2 * np.prod(y.shape) * (channels // groups) * k * k
-    )
+    operations = 2.0 * float(np.prod(y.shape)) * (channels // groups) * k * k
     mid = {name: sorted(times)[len(times) // 2] for name, times in found.items()}
     peers = [name for name in mid if name != "candle"]
     best = min(peers, key=lambda name: mid[name]) if peers else None
-    what = (
-        f"conv {channels}->{out} {k}x{k}/{stride} of {size}"
-        + (f" in {groups} groups" if groups > 1 else "")
-        + f", batch {batch}, {threads} threads"
-    )
+    what = f"conv {channels}->{out} {k}x{k}/{stride} of {size}" + (f" in {groups} groups" if groups > 1 else "")
+    what += f", batch {batch}, {threads} threads"
     r = {"what": what, "candle": f"{operations / mid['candle'] / 1e9:.0f} GFLOP/s", "goal": "at least 0.95"}
     if best is not None:
         speed = 1 / ratio(found["candle"], found[best])

@@ -16,7 +16,7 @@ from candle.op import Op
 
 from . import _engine
 from .builders import BUILDERS
-from .dtypes import CODES, from_array, to_array
+from .dtypes import CODES, block_of, from_array, to_array
 from .threads import default_threads
 
 Kernel = Callable[..., Any]
@@ -63,6 +63,15 @@ def _kept(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array
 
 
+def _in_blocks(spec: Any) -> Any:
+    """The spec of an array of blocks, of a quantised tensor's spec; others are their own."""
+    if isinstance(spec, tuple):
+        return tuple([_in_blocks(s) for s in spec])
+    if spec is None or spec.dtype.kind != "q":
+        return spec
+    return Spec((*spec.shape[:-1], spec.shape[-1] // spec.dtype.block), block_of(spec.dtype))
+
+
 def _dtype(number: int) -> dt.DType:
     return next(d for d, n in CODES.items() if n == number)
 
@@ -95,15 +104,20 @@ class Cpu(Backend):
         added = super().kernel(op, out, specs, attrs)
         if added is not None:
             return added
-        quantised = any(s is not None and s.dtype.kind == "q" for s in (*specs, *(out if op.multiple else (out,))))
-        builder = None if quantised else BUILDERS.get(op.name)
-        made = builder(out, *specs, **attrs) if builder is not None else None
+        builder = BUILDERS.get(op.name)
+        blocks = holds_blocks(op, specs)  # then what moves are blocks, and sizes are counted in them
+        if builder is None or (blocks and not callable(op.blocks)):
+            made = None
+        elif blocks:
+            made = builder(_in_blocks(out), *map(_in_blocks, specs), **op.in_blocks(specs, attrs))
+        else:
+            made = builder(out, *specs, **attrs)
         if made is not None or op.composite:
             return made
         found = self._served.get(op.name)
         if found is None:
             found = self._served[op.name] = served(op)
-        return blockwise(op, found, specs, attrs) if holds_blocks(op, specs) else found
+        return blockwise(op, found, specs, attrs) if blocks else found
 
     def writer(self, op: Op, x: Any) -> Kernel | None:
         if op.name not in ("slice_set", "write") or _engine.holders(x.value) != 1 or x.dtype.kind == "q":

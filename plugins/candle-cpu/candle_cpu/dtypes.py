@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,14 @@ def code(dtype: DType) -> int:
         _NUMPY[found] = dtype.numpy
         _OF_NUMPY.setdefault(dtype.numpy, found)
     return found
+
+
+@cache
+def block_of(dtype: DType) -> DType:
+    """A dtype whose elements are the blocks of a quantised one, of the same number."""
+    block = DType(f"{dtype}_block", dtype.numpy, "s")
+    CODES[block] = code(dtype)
+    return block
 
 
 def to_array(data: Any) -> np.ndarray[Any, Any]:

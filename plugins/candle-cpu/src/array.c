@@ -282,9 +282,9 @@ static PyObject *define(PyObject *module, PyObject *n) {
     (void)module;
     long bytes = PyLong_AsLong(n);
     if (bytes == -1 && PyErr_Occurred()) return NULL;
-    if (bytes < 1 || bytes > 255 || opaque_count >= D_COUNT - D_OPAQUE)
-        return PyErr_Format(PyExc_ValueError, "the engine takes at most %d dtypes more, of 1 to 255 bytes", D_COUNT - D_OPAQUE);
-    dtype_size[D_OPAQUE + opaque_count] = (uint8_t)bytes;
+    if (bytes < 1 || bytes > 4096 || opaque_count >= D_COUNT - D_OPAQUE)
+        return PyErr_Format(PyExc_ValueError, "the engine takes at most %d dtypes more, of 1 to 4096 bytes", D_COUNT - D_OPAQUE);
+    dtype_size[D_OPAQUE + opaque_count] = (uint16_t)bytes;
     if (bytes == 1) strcpy(opaque_formats[opaque_count], "B");
     else snprintf(opaque_formats[opaque_count], 8, "%lds", bytes);
     return PyLong_FromLong(D_OPAQUE + opaque_count++);

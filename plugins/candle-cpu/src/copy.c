@@ -79,7 +79,8 @@ static void plane(int item, char *to, const char *from, int64_t rows, int64_t co
     case 16: plane_16(to, from, rows, cols, tr, tc, fr, fc); break;
     default:
         for (int64_t r = 0; r < rows; r++)
-            for (int64_t c = 0; c < cols; c++) memcpy(to + (r * tr + c * tc) * item, from + (r * fr + c * fc) * item, (size_t)item);
+            if (tc == 1 && fc == 1) memcpy(to + r * tr * item, from + r * fr * item, (size_t)(cols * item));
+            else for (int64_t c = 0; c < cols; c++) memcpy(to + (r * tr + c * tc) * item, from + (r * fr + c * fc) * item, (size_t)item);
     }
 }
 

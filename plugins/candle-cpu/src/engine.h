@@ -17,7 +17,7 @@ typedef enum {
     D_COUNT = D_OPAQUE + 80
 } DType;
 
-extern uint8_t dtype_size[D_COUNT]; /* the OPAQUE ones are defined as they are met */
+extern uint16_t dtype_size[D_COUNT]; /* the OPAQUE ones are defined as they are met */
 const char *dtype_name(int dtype);
 
 typedef uint16_t f16_t;  /* the bits of an IEEE half */

@@ -1,6 +1,7 @@
 // Matrix products: which way a product goes, and the ways of float and double, half precision widened.
 #include "gemm.h"
 #include "gemm_vec.h"
+#include "vmath.h"
 
 
 INL int64_t SIZE(int type) {  // a switch, so that it folds where the type is known
@@ -28,40 +29,71 @@ INL int EPILOGUE(const Gemm *g) { return g->bias || g->activation || g->residual
 
 // -- the epilogue of a tile -----------------------------------------------------------------------
 
-static float activated(int kind, float x) {
+INL vf activated(int kind, vf x) {
   switch (kind) {
-    case GEMM_RELU: return x > 0 || x != x ? x : 0;
-    case GEMM_GELU: return 0.5f * x * (1 + erff(x * 0.70710678f));
-    case GEMM_GELU_TANH: return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case GEMM_SILU: return x / (1 + expf(-x));
+    case GEMM_RELU: return vf_select((x > 0) | (x != x), x, (vf){0});
+    case GEMM_GELU: return v_gelu(x);
+    case GEMM_GELU_TANH: return v_gelu_tanh(x);
+    case GEMM_SILU: return x * v_sigmoid(x);
     default: return x;
   }
 }
-#define FINISH(T, name, SCALAR)                                                                                          \
-  static void name(const Gemm *g, T *c, int64_t ldc, int64_t i0, int64_t j0, int64_t mr, int64_t nr) {                                  \
-    if (EPILOGUE(g))                                                                                                     \
-      for (int64_t i = 0; i < mr; i++)                                                                                      \
-        for (int64_t j = 0; j < nr; j++) {                                                                                  \
-          T x = c[i * ldc + j];                                                                                          \
-          if (g->bias) x += SCALAR(g->out, g->bias, (i0 + i) * g->bias_r + (j0 + j) * g->bias_c);                        \
-          if (g->activation) x = (T)activated(g->activation, (float)x);                                                  \
-          if (g->residual) x += SCALAR(g->out, g->residual, (i0 + i) * g->rr + (j0 + j) * g->rc);                        \
-          c[i * ldc + j] = x;                                                                                            \
-        }                                                                                                                \
-    for (int64_t i = 0; i < mr; i++) {                                                                                      \
-      const T *p = c + i * ldc;                                                                                          \
-      char *q = (char *)g->c + ((i0 + i) * g->cr + j0 * g->cc) * SIZE(g->out);                                           \
-      if (g->out == D_F16)                                                                                            \
-        for (int64_t j = 0; j < nr; j++) ((uint16_t *)q)[j * g->cc] = f16_of_f32((float)p[j]);                              \
-      else if (g->out == D_BF16)                                                                                      \
-        for (int64_t j = 0; j < nr; j++) ((uint16_t *)q)[j * g->cc] = bf16_of_f32((float)p[j]);                             \
-      else if (g->cc == 1)                                                                                               \
-        memcpy(q, p, (size_t)nr * sizeof(T));                                                                            \
-      else                                                                                                               \
-        for (int64_t j = 0; j < nr; j++) ((T *)q)[j * g->cc] = p[j];                                                        \
-    }                                                                                                                    \
+static void activate_f(int kind, float *x, int64_t n) {
+  int64_t i = 0;
+  for (; i + VF <= n; i += VF) vf_store(x + i, activated(kind, vf_load(x + i)));
+  if (i < n) vf_store_part(x + i, activated(kind, vf_load_part(x + i, n - i)), n - i);
+}
+static void activate_d(int kind, double *x, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    switch (kind) {
+      case GEMM_RELU: x[i] = x[i] > 0 || x[i] != x[i] ? x[i] : 0; break;
+      case GEMM_GELU: x[i] = 0.5 * x[i] * (1 + erf(x[i] * 0.70710678118654752)); break;
+      case GEMM_GELU_TANH: x[i] = 0.5 * x[i] * (1 + tanh(0.79788456080286536 * (x[i] + 0.044715 * x[i] * x[i] * x[i]))); break;
+      case GEMM_SILU: x[i] = x[i] / (1 + exp(-x[i])); break;
+    }
+}
+static void narrow(int type, uint16_t *to, int64_t step, const float *from, int64_t n) {
+  int64_t j = 0;
+  if (type == D_F16) {
+    if (step == 1)
+      for (; j + VF <= n; j += VF) vf_store_f16(to + j, vf_load(from + j));
+    for (; j < n; j++) to[j * step] = f16_of_f32(from[j]);
+  } else {
+    if (step == 1)
+      for (; j + VF <= n; j += VF) vf_store_bf16(to + j, vf_load(from + j));
+    for (; j < n; j++) to[j * step] = bf16_of_f32(from[j]);
   }
-
+}
+// row[n] += what lies at p, of type `out`, `step` apart
+#define PLUS(T, load)                                                                            \
+  if (SIZE(g->out) == sizeof(T) && step == 1)                                                    \
+    for (int64_t j = 0; j < nr; j++) row[j] += ((const T *)p)[at + j];                           \
+  else                                                                                           \
+    for (int64_t j = 0; j < nr; j++) row[j] += load(g->out, p, at + j * step);
+#define FINISH(T, X_)                                                                                                   \
+  static void C4(finish, X_)(const Gemm *g, T *c, int64_t ldc, int64_t i0, int64_t j0, int64_t mr, int64_t nr) {          \
+    for (int64_t i = 0; i < mr; i++) {                                                                                  \
+      T *row = c + i * ldc;                                                                                             \
+      if (g->bias) {                                                                                                    \
+        const void *p = g->bias;                                                                                        \
+        const int64_t step = g->bias_c, at = (i0 + i) * g->bias_r + j0 * step;                                          \
+        PLUS(T, C4(load, X_))                                                                                           \
+      }                                                                                                                 \
+      if (g->activation) C4(activate, X_)(g->activation, row, nr);                                                      \
+      if (g->residual) {                                                                                                \
+        const void *p = g->residual;                                                                                    \
+        const int64_t step = g->rc, at = (i0 + i) * g->rr + j0 * step;                                                  \
+        PLUS(T, C4(load, X_))                                                                                           \
+      }                                                                                                                 \
+      char *q = (char *)g->c + ((i0 + i) * g->cr + j0 * g->cc) * SIZE(g->out);                                          \
+      if (SIZE(g->out) == 2)                                                                                            \
+        narrow(g->out, (uint16_t *)q, g->cc, (const float *)(const void *)row, nr);                                     \
+      else if (g->cc == 1)                                                                                              \
+        memcpy(q, row, (size_t)nr * sizeof(T));                                                                         \
+      else                                                                                                              \
+        for (int64_t j = 0; j < nr; j++) ((T *)q)[j * g->cc] = row[j];                                                  \
+    }                                                                                                                   \
+  }
 #define FINISH_INTEGER(T, name)                                                                                          \
   static void name(const Gemm *g, T *c, int64_t ldc, int64_t i0, int64_t j0, int64_t mr, int64_t nr) {                                  \
     for (int64_t i = 0; i < mr; i++) {                                                                                      \
@@ -96,7 +128,7 @@ static float load_f(int type, const void *p, int64_t i);
 static void finish_f(const Gemm *g, float *c, int64_t ldc, int64_t i0, int64_t j0, int64_t mr, int64_t nr);
 #include "gemm_core.h"
 #include "gemm_skinny.h"
-FINISH(float, finish_f, load_f)
+FINISH(float, _f)
 GemmTile *gemm_tile(int64_t rows, int64_t columns) { return KERNEL(rows, (columns + VL - 1) / VL); }
 void gemm_pack_rows(int type, float *to, const void *from, int64_t n, int64_t kc, int64_t is, int64_t ks) {
   pack_rows_f(type, to, from, n, kc, is, ks);
@@ -122,7 +154,7 @@ static double load_d(int type, const void *p, int64_t i);
 static void finish_d(const Gemm *g, double *c, int64_t ldc, int64_t i0, int64_t j0, int64_t mr, int64_t nr);
 #include "gemm_core.h"
 #include "gemm_skinny.h"
-FINISH(double, finish_d, load_d)
+FINISH(double, _d)
 #include "gemm_undef.h"
 
 // -- whole numbers of 32 and 64 bits, modulo 2^32 and 2^64 ----------------------------------------------

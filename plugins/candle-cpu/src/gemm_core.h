@@ -239,7 +239,9 @@ static void N(block)(const N(Plan) * p, int64_t i0, int64_t mb, int64_t j0, int6
   } else {
     N(pack_block)(p, i0, mb, a);
   }
-  int direct = p->pc == 1 && (!last || (SIZE(g->out) == sizeof(T) && !EPILOGUE(g)));
+  // a bias alone is what the sums begin with
+  const int biased = g->bias && SIZE(g->out) == sizeof(T) && !g->activation && !g->residual;
+  int direct = p->pc == 1 && (biased || !last || (SIZE(g->out) == sizeof(T) && !EPILOGUE(g)));
   for (int64_t j = j0; j < j0 + nb; j += NR) {
     int64_t nr = g->n - j < NR ? g->n - j : NR;
     const P *b = panel ? panel : p->slab + j / NR * PANEL(kc);
@@ -249,7 +251,16 @@ static void N(block)(const N(Plan) * p, int64_t i0, int64_t mb, int64_t j0, int6
       const int nv = (int)((nr + VL - 1) / VL);
       (void)nv;
       if (direct && (FEW ? nr == NR && mr == MR : nr % VL == 0)) {
-        KERNEL(mr, nv)(KQ(kc), a + i * KQ(kc), b, p->part + (i0 + i) * p->pr + j, p->pr, (int)more);
+        T *c = p->part + (i0 + i) * p->pr + j;
+        if (biased && !more)
+          for (int64_t r = 0; r < mr; r++) {
+            const T *bias = (const T *)g->bias + (i0 + i + r) * g->bias_r + j * g->bias_c;
+            if (g->bias_c == 1)
+              for (int64_t s = 0; s < nr; s += VL) *(VU *)(c + r * p->pr + s) = *(const VU *)(bias + s);
+            else
+              for (int64_t s = 0; s < nr; s++) c[r * p->pr + s] = bias[s * g->bias_c];
+          }
+        KERNEL(mr, nv)(KQ(kc), a + i * KQ(kc), b, c, p->pr, more || biased);
         continue;
       }
       T c[MR * NR] __attribute__((aligned(64)));

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-uint8_t dtype_size[D_COUNT] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8, 8, 16, [D_OPAQUE ... D_COUNT - 1] = 1};
+uint16_t dtype_size[D_COUNT] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8, 8, 16, [D_OPAQUE ... D_COUNT - 1] = 1};
 
 static const char *const names[] = {"bool",  "uint8",   "uint16",   "uint32",  "uint64",  "int8",      "int16",     "int32",
                                     "int64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"};

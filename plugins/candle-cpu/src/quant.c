@@ -6,7 +6,7 @@
 
 #define LANES VF  // rows of the weight in a panel
 #define BESIDE 8    // rows of x that are multiplied together
-#define FEW_ROWS 4  // up to so many rows of x, the weight is not unpacked
+#define FEW_ROWS 4  // up to so many rows of x (twice as many for superblocks), the weight is not unpacked
 
 // Instruction sets without a product of unsigned and signed bytes that cannot saturate take quants of a wide range with their sign
 #if defined(__AVX512VNNI__) || !defined(__SSSE3__)
@@ -202,8 +202,8 @@ INL void rows_of(Kind k, const int m, const Job *p, int64_t i0, int64_t j0, int6
   const int zero = zero_for(k);
   for (int64_t j = j0; j < end; j++) {
     const uint8_t *w = p->w + j * p->row_bytes;
-    f8 sum[4];
-    UNROLL for (int i = 0; i < m; i++) sum[i] = (f8){0};
+    f8 sum[4], odd[4];  // two chains, so that one sum need not wait for the other
+    UNROLL for (int i = 0; i < m; i++) sum[i] = odd[i] = (f8){0};
     for (int64_t g0 = 0; g0 < b->groups; g0 += 8, w += unit_bytes(k)) {
       const int n = superblock(k) || b->groups - g0 >= 8 ? 8 : (int)(b->groups - g0);
       float scale[16], low[16];
@@ -245,16 +245,19 @@ INL void rows_of(Kind k, const int m, const Job *p, int64_t i0, int64_t j0, int6
       } else {                                                                                                 \
         d = both[i][s] - (f8){0};                                                                              \
       }                                                                                                        \
-      sum[i] = f8_fma(__builtin_convertvector(t, f8), d, sum[i]);                                              \
+      if ((s) & 1) odd[i] = f8_fma(__builtin_convertvector(t, f8), d, odd[i]);                                 \
+      else sum[i] = f8_fma(__builtin_convertvector(t, f8), d, sum[i]);                                         \
     }                                                                                                          \
   }
-      if (n == 8) {
+      if (superblock(k)) {  // shifts are constants
         UNROLL for (int s = 0; s < 8; s++) GROUP_(s)
+      } else if (n == 8) {
+        _Pragma("GCC unroll 2") for (int s = 0; s < 8; s++) GROUP_(s)
       } else {
         for (int s = 0; s < n; s++) GROUP_(s)
       }
     }
-    UNROLL for (int i = 0; i < m; i++) put(p, i0 + i, j, f8_total(sum[i]));
+    UNROLL for (int i = 0; i < m; i++) put(p, i0 + i, j, f8_total(sum[i] + odd[i]));
   }
 }
 
@@ -268,7 +271,7 @@ INL void unpack(Kind k, const Job *p, int64_t j0, uint32_t *q, float *scale, flo
     for (int i = 0; i < 4; i++) w[i] = p->w + min_i64(j0 + r + i, p->n - 1) * p->row_bytes;
     for (int64_t g0 = 0; g0 < groups; g0 += 8) {
       const int n = superblock(k) || groups - g0 >= 8 ? 8 : (int)(groups - g0);
-      float s[4][16], l[4][16];
+      float s[4][16] = {{0}}, l[4][16] = {{0}};
       for (int i = 0; i < 4; i++) scales_of(k, w[i], n, s[i], l[i]);
       for (int64_t h = 0; h < n * halves; h++)
         for (int i = 0; i < 4; i++) {
@@ -293,7 +296,7 @@ INL void unpack(Kind k, const Job *p, int64_t j0, uint32_t *q, float *scale, flo
       *(u4u *)(to + (4 * h + 3) * LANES) = __builtin_shufflevector(c, d, 2, 3, 6, 7);                            \
     }                                                                                                            \
   }
-      if (n == 8) {
+      if (superblock(k)) {
         UNROLL for (int t = 0; t < 8; t++) GROUP_Q(t)
       } else {
         for (int t = 0; t < n; t++) GROUP_Q(t)
@@ -436,7 +439,7 @@ static int quantized_linear(const Call *call) {
   } else if (p.n > 1) {
     p.row_bytes = w->stride[0] * block_bytes(kind);
   }
-  p.panels = p.m > FEW_ROWS;
+  p.panels = p.m > (superblock(kind) ? 2 * FEW_ROWS : FEW_ROWS);
   int64_t rows = p.panels ? (p.m + BESIDE - 1) / BESIDE * BESIDE : p.m;
   Bytes *b = &p.b;
   b->k = p.k, b->groups = p.k / 32, b->halves = halved(kind) ? 2 : 1;
@@ -455,7 +458,7 @@ static int quantized_linear(const Call *call) {
   else
     pool_run(rows, bytes_tile, &p);
   if (!p.lacking) {
-    int64_t least = p.panels ? 32768 / (p.m * p.k / 64 + 1) + 1 : 32768 / p.row_bytes + 1, unit = p.panels ? LANES : 4;
+    int64_t least = p.panels ? 32768 / (p.m * p.k / 64 + 1) + 1 : 32768 / (p.k / 2) + 1, unit = p.panels ? LANES : 4;
     int64_t tiles = pool_tiles((p.n + unit - 1) / unit, (least + unit - 1) / unit);
     if (p.panels && pool_size() > 1) tiles = max_i64(tiles, min_i64((p.n + LANES - 1) / LANES, tiles * 4));
     p.step = ((p.n + tiles - 1) / tiles + unit - 1) / unit * unit;

@@ -41,6 +41,13 @@ INL float half_at(const uint8_t *p) {
   memcpy(&h, p, 2);
   return f32_of_f16(h);
 }
+typedef uint16_t h8 __attribute__((vector_size(16)));
+// Eight halves `step` bytes apart, put together in a register
+INL h8 halves8(const uint8_t *p, int step) {
+  uint16_t h[8];
+  UNROLL for (int i = 0; i < 8; i++) memcpy(h + i, p + i * step, 2);
+  return (h8){h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7]};
+}
 INL b32 bytes32(const uint8_t *p) { return *(const b32u *)p; }
 // 16 bytes as 32 nibbles: the low ones, then the high ones
 INL b32 nibbles(const uint8_t *p) {
@@ -125,17 +132,16 @@ INL void scales_of(Kind k, const uint8_t *p, int n, float *scale, float *low) {
   switch (k) {
     case Q4_0: case Q5_0: case Q8_0: case Q8_1: case IQ4_NL: case Q4_1: case Q5_1:
       if (n == 8) {
-        uint16_t h[8];
-        UNROLL for (int i = 0; i < 8; i++) memcpy(h + i, p + i * bytes, 2);
+        h8 h = halves8(p, bytes);
 #if defined(__F16C__)
-        _mm256_storeu_ps(scale, _mm256_cvtph_ps(_mm_loadu_si128((const void *)h)));
+        _mm256_storeu_ps(scale, _mm256_cvtph_ps((__m128i)h));
 #else
         for (int i = 0; i < 8; i++) scale[i] = f32_of_f16(h[i]);
 #endif
         if (lifted(k)) {
-          UNROLL for (int i = 0; i < 8; i++) memcpy(h + i, p + i * bytes + 2, 2);
+          h = halves8(p + 2, bytes);
 #if defined(__F16C__)
-          _mm256_storeu_ps(low, _mm256_cvtph_ps(_mm_loadu_si128((const void *)h)));
+          _mm256_storeu_ps(low, _mm256_cvtph_ps((__m128i)h));
 #else
           for (int i = 0; i < 8; i++) low[i] = f32_of_f16(h[i]);
 #endif

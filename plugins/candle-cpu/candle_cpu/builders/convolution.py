@@ -1,4 +1,4 @@
-"""Builders of convolutions, their transposes and the gradients of their weights."""
+"""Builders of convolutions, their transposes, the gradients of their weights, and pooling."""
 
 from __future__ import annotations
 
@@ -38,3 +38,28 @@ def conv_weight(out: Spec, x: Spec, g: Spec, **attrs: Any) -> Any:
     if x.ndim - 2 > _AXES:
         return None
     return kernel("conv_weight", x.dtype, out, 2, _window(out.shape[2:], attrs), work=g.size * prod(out.shape[1:]))
+
+
+# -- pooling ---------------------------------------------------------------------------------------
+
+
+def _pool(attrs: Any) -> list[int]:
+    dilation = attrs.get("dilation") or (1,) * len(attrs["kernel_size"])
+    window = _window(attrs["kernel_size"], {**attrs, "groups": 1, "dilation": dilation})
+    return [*window, *[v for pair in attrs["padding"] for v in pair]]
+
+
+@builder("max_pool", "max_pool_with_indices")
+def max_pool(out: Any, x: Spec, **attrs: Any) -> Any:
+    if x.ndim - 2 > _AXES:
+        return None
+    name = "max_pool_with_indices" if isinstance(out, tuple) else "max_pool"
+    return kernel(name, x.dtype, out, 1, _pool(attrs), work=x.size * prod(attrs["kernel_size"]))
+
+
+@builder("avg_pool")
+def avg_pool(out: Spec, x: Spec, **attrs: Any) -> Any:
+    if x.ndim - 2 > _AXES:
+        return None
+    means = [int(attrs["count_include_pad"]), attrs["divisor_override"] or 0]
+    return kernel("avg_pool", x.dtype, out, 1, [*_pool(attrs), *means], work=x.size * prod(attrs["kernel_size"]))
