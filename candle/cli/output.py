@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
-from typing import Any, Iterable, Sequence
+import sys
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +33,22 @@ def jsonable(value: Any) -> Any:
 
 def print_json(value: Any) -> None:
     print(json.dumps(jsonable(value), indent=2, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal, if standard error is one and tqdm is installed, that is moved on by what is called with."""
+    bar: Any = None
+    if sys.stderr.isatty():
+        with contextlib.suppress(ImportError):
+            from tqdm import tqdm
+
+            bar = tqdm(total=total, desc=what, unit="B", unit_scale=True, leave=False)
+    try:
+        yield (lambda n: None) if bar is None else bar.update
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def columns(rows: Iterable[Sequence[Any]], head: Sequence[str]) -> str:

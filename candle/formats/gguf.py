@@ -6,6 +6,7 @@ mapped file until they are asked for.
 
 from __future__ import annotations
 
+import re
 import struct
 from array import array
 from pathlib import Path
@@ -198,8 +199,34 @@ def _tensor(r: _Reader, base: int, alignment: int) -> tuple[str, Spec, int, int]
     return name, Spec(sizes[::-1], dtype), offset, count // dtype.block * dtype.itemsize
 
 
+_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.\w+)")
+
+
 def load(path: Path) -> Checkpoint:
-    """The tensors of a file, mapped into memory."""
+    """The tensors of a file, mapped into memory; of a model split into several (-00001-of-00003.gguf) those of all its parts."""
+    found = _one(path)
+    parts = found.metadata.get("split.count", 1)
+    name = _PART.fullmatch(path.name)
+    if not isinstance(parts, int) or parts < 2 or name is None or int(name[3]) != parts:
+        return found
+    entries: dict[str, Entry] = {}
+    metadata = found.metadata
+    for number in range(1, parts + 1):
+        at = path.with_name(f"{name[1]}-{number:05d}-of-{name[3]}{name[4]}")
+        if not at.is_file():
+            raise FormatError(f"{path} is one of {parts} parts, of which {at.name!r} is missing; fetch it beside the others")
+        part = found if at == path else _one(at)
+        if number == 1:
+            metadata = part.metadata
+        twice = entries.keys() & part.entries.keys()
+        if twice:
+            raise FormatError(f"{at} has the tensor {min(twice)!r} that another part has too")
+        entries.update(part.entries)
+    kept = Metadata({k: v for k, v in metadata.items() if not k.startswith("split.")}, types=getattr(metadata, "types", {}))
+    return Checkpoint(entries, kept, str(path))
+
+
+def _one(path: Path) -> Checkpoint:
     data = mapped(path)
     r = _Reader(path, data)
     # a tensor takes at least two lengths, a type and an offset, a value a length, a type and a byte

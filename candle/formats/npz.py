@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
@@ -13,22 +11,18 @@ from numpy.lib import format as npformat
 
 from ..errors import FormatError
 from . import Checkpoint, Entry, replacing
+from .archive import DAMAGE, UNREADABLE, names
 from .npy import header, plain
 
 suffixes = (".npz",)
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
 _EXPANDS, _LARGE = 200, 1 << 24  # what grows by more, beyond so many bytes, is taken for a bomb
 
 
 def matches(head: bytes, path: Path) -> bool:
     if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return False
-    try:
-        with zipfile.ZipFile(path) as z:
-            names = z.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return False
-    return all(n.endswith(".npy") for n in names) and (bool(names) or path.suffix == ".npz")
+    found = names(path)
+    return all(n.endswith(".npy") for n in found) and (bool(found) or path.suffix == ".npz")
 
 
 def load(path: Path) -> Checkpoint:
@@ -50,9 +44,9 @@ def load(path: Path) -> Checkpoint:
                 with z.open(info) as f:
                     spec, _, _ = header(f, info.file_size, f"{path}: {name!r}")
                 entries[name] = Entry(spec, spec.nbytes, _reader(path, info.filename))
-    except (FileNotFoundError, PermissionError, FormatError):
+    except (*UNREADABLE, FormatError):
         raise
-    except _DAMAGE as e:
+    except DAMAGE as e:
         raise FormatError(f"{path} is no right zip archive: {e}") from None
     return Checkpoint(entries, {}, str(path))
 
@@ -64,9 +58,9 @@ def _reader(path: Path, member: str) -> Callable[[], np.ndarray[Any, Any]]:
                 array = np.asarray(npformat.read_array(f, allow_pickle=False))
                 array.flags.writeable = False  # nobody else has it, so a backend need not copy it
                 return array
-        except (FileNotFoundError, PermissionError):
+        except UNREADABLE:
             raise
-        except _DAMAGE as e:
+        except DAMAGE as e:
             raise FormatError(f"{path}: {member!r} cannot be read: {e}") from None
 
     return read

@@ -18,6 +18,7 @@ from ..dtype import DType, as_dtype
 from ..errors import DTypeError, FormatError
 from ..op import Spec
 from . import Checkpoint, Entry, chunks, replacing
+from .archive import members, names
 from .binary import mapped, tensor_at
 from .pickled import Class, read
 
@@ -198,11 +199,7 @@ def matches(head: bytes, path: Path) -> bool:
         return True
     if not head.startswith(b"PK\x03\x04"):
         return False
-    try:
-        with zipfile.ZipFile(path) as z:
-            return any(n == "data.pkl" or n.endswith("/data.pkl") for n in z.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False
+    return any(n == "data.pkl" or n.endswith("/data.pkl") for n in names(path))
 
 
 class _Storages:
@@ -257,20 +254,16 @@ def load(path: Path) -> Checkpoint:
 
 def _archive(path: Path, data: Any) -> Any:
     """The value of a zip archive, with all storages located."""
-    try:
-        with zipfile.ZipFile(path) as z:
-            members = {i.filename: i for i in z.infolist()}
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as e:
-        raise FormatError(f"{path} is no right zip archive: {e}") from None
-    names = [n for n in members if n == "data.pkl" or n.endswith("/data.pkl")]
-    if len(names) != 1:
-        raise FormatError(f"{path} is a zip archive with {len(names)} members that are called data.pkl; PyTorch's have one")
-    home = names[0].removesuffix("data.pkl")
-    if f"{home}constants.pkl" in members:
+    found = {i.filename: i for i in members(path)}
+    programs = [n for n in found if n == "data.pkl" or n.endswith("/data.pkl")]
+    if len(programs) != 1:
+        raise FormatError(f"{path} is a zip archive with {len(programs)} members that are called data.pkl; PyTorch's have one")
+    home = programs[0].removesuffix("data.pkl")
+    if f"{home}constants.pkl" in found:
         raise FormatError(f"{path} is TorchScript, a program with its weights, which is not read; save the state_dict")
 
     def place(name: str) -> tuple[int, int]:
-        info = members.get(home + name)
+        info = found.get(home + name)
         if info is None:
             raise FormatError(f"{path} has no member {home + name!r}: it is truncated or damaged")
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.file_size != info.compress_size:
@@ -284,7 +277,7 @@ def _archive(path: Path, data: Any) -> Any:
         return begin, info.file_size
 
     order = "<"
-    if home + "byteorder" in members:
+    if home + "byteorder" in found:
         begin, size = place("byteorder")
         said = bytes(data[begin : begin + min(size, 16)])
         if said not in (b"little", b"big"):
@@ -305,7 +298,6 @@ def _archive(path: Path, data: Any) -> Any:
 
 def _stream(path: Path, data: Any) -> Any:
     """The value of a file of PyTorch before 1.6: pickles, then every storage behind its length."""
-    names = _table()
     storages = _Storages(path)
     data.seek(len(_MAGIC))
     version = read(data, f"{path}: the version", {}, storages)
@@ -313,7 +305,7 @@ def _stream(path: Path, data: Any) -> Any:
         raise FormatError(f"{path} is of version {version!r:.40} of PyTorch's streams; 1001 is read")
     info = read(data, f"{path}: the description of the system", {}, storages)
     order = "<" if not isinstance(info, dict) or info.get("little_endian", True) else ">"
-    root = read(data, str(path), names, storages)
+    root = read(data, str(path), _table(), storages)
     keys = read(data, f"{path}: the list of storages", {}, storages)
     if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages.found):
         raise FormatError(f"{path} lists other storages than its tensors are made of")
@@ -387,6 +379,8 @@ def _plain(path: Path, x: Any, budget: list[int], depth: int = 0) -> Any:
         return tuple(made) if isinstance(x, tuple) else made if isinstance(x, list) else sorted(made, key=str)
     if isinstance(x, DType):
         return x.name
+    if isinstance(x, int) and x.bit_length() > 4096:  # Python does not print such
+        return hex(x)
     if isinstance(x, (Class, _Kind, _Storage)):
         return x.name if isinstance(x, Class) else str(x)
     return x

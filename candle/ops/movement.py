@@ -10,11 +10,10 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..dtype import EVERY, INTEGERS, as_dtype, bool_, int64
+from ..dtype import EVERY, INTEGERS, REALS, as_dtype, bool_, int64
 from ..errors import DimError, DTypeError, ShapeError
 from ..op import (
     OPS,
-    ZERO,
     Dim,
     Dims,
     DType,
@@ -79,7 +78,7 @@ def another_name(op: Op, *names: str) -> None:
             return op(*args, **attrs)
 
         call.__name__, call.__doc__ = name, f"Another name of ``{op.name}``: {op.doc}"
-        function(name=name)(call)
+        function(name=name, in_place=True)(call)
 
 
 def axis(dim: Any, ndim: int, what: str) -> int:
@@ -136,7 +135,11 @@ def _factored(d: Any) -> Any:
     size = math.prod(shape)
     cut = next((n for n in (2, 3, 5, 7) if size and size % n == 0), 1)
     return [d.array(shape, d.dtype(EVERY))], {
-        "shape": d.one([(size,), (cut, -1), (1, cut, size // cut), tuple(shape) + (1,)]) if size else (0, 3)
+        "shape": ()
+        if size == 1 and d.bool()
+        else d.one([(size,), (cut, -1), (1, cut, size // cut), tuple(shape) + (1,)])
+        if size
+        else (0, 3)
     }
 
 
@@ -318,7 +321,7 @@ def transpose(x, *, dim0: int, dim1: int):
 another_name(transpose, "swapaxes", "swapdims")
 
 
-@function()
+@function(in_place=True)
 def t(x: Any) -> Any:
     """The transpose of a matrix; a vector or a scalar as it is.  Raises ShapeError for more dimensions."""
     if x.ndim > 2:
@@ -419,7 +422,7 @@ def unflatten(x: Any, dim: int, sizes: Any) -> Any:
     return x.reshape((*x.shape[:d], *sizes, *x.shape[d + 1 :]))
 
 
-@function(method=False)
+@function()
 def as_strided(*_: Any, **__: Any) -> Any:
     """Refused: a tensor is a value without strides."""
     raise DTypeError(
@@ -655,7 +658,13 @@ def _constant_pad_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict
 def _constant_pad_sample(d: Any) -> Any:
     shape = d.shape()
     lo, hi = [tuple([d.int(0, 3) for _ in shape]) for _ in range(2)]
-    return [d.array(shape, d.dtype(EVERY))], {"lo": lo, "hi": hi, "value": d.int(0, 3)}
+    dtype = d.dtype(EVERY)
+    return [d.array(shape, dtype)], {"lo": lo, "hi": hi, "value": _filler(d, dtype)}
+
+
+def _filler(d: Any, dtype: Any) -> Any:
+    """A number to fill with: whole, or where the dtype has them broken, negative, infinite."""
+    return d.one([0, 1, 0.375, -1.5, -math.inf, 3, 2.0]) if dtype.kind in "fc" else d.int(0, 3)
 
 
 @movement(
@@ -710,10 +719,11 @@ def _pad_sample(d: Any) -> Any:
         {"constant": 3, "reflect": n - 1, "replicate": 3 if n else 0, "circular": n - n // 2 * 2}[mode] for n in reversed(shape)
     ]
     pads = [d.int(-(n // 2), max(0, min(3, m))) for n, m in zip(reversed(shape), limits) for _ in range(2)]
-    return [d.array(shape, d.dtype(EVERY))], {
+    dtype = d.dtype(EVERY)
+    return [d.array(shape, dtype)], {
         "pad": tuple(pads),
         "mode": mode,
-        "value": d.int(0, 3) if mode == "constant" else None,
+        "value": _filler(d, dtype) if mode == "constant" else None,
     }
 
 
@@ -1597,11 +1607,15 @@ _WHOLE = tuple(
 
 
 def _bitcast_sample(d: Any) -> Any:
-    x, to = d.dtype(INTEGERS), d.dtype(INTEGERS)
+    x, to = d.dtype(REALS), d.dtype(REALS)
     return [d.array([*d.shape(0, 3), 8 * d.size(0)], x)], {"dtype": to}
 
 
-@primitive("S -> dtype", S=_WHOLE, wide=False, method=False, shape=_bitcast_shape, sample=_bitcast_sample, vjp=(ZERO,))
+def _bitcast_vjp(g: Any, _y: Any, _x: Any, dtype: DType) -> Any:
+    return g if dtype is _x.dtype else None
+
+
+@primitive("S -> dtype", S=_WHOLE, wide=False, method=False, shape=_bitcast_shape, sample=_bitcast_sample, vjp=(_bitcast_vjp,))
 def bitcast(x, *, dtype: DType):
     """The same bytes, in the machine's order, read as another dtype; the last dimension grows or shrinks to fit."""
     if dtype not in _WHOLE:

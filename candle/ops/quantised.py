@@ -9,7 +9,7 @@ import numpy as np
 from ..dtype import FLOATS, INTEGERS, QUANTISED, as_dtype, float32
 from ..errors import DTypeError, ShapeError
 from ..op import OPS, DType, Spec, function, primitive
-from .linear import linear_shape
+from .linear import grouped_shape, linear_shape
 from .select import checked
 
 _ROWS = 1 << 22  # elements of a weight that are dequantised at a time
@@ -35,9 +35,10 @@ def _quantize_sample(d: Any) -> Any:
     from ..quant import ENCODABLE
 
     dtype = d.one(ENCODABLE)
-    k = dtype.block * d.int(1, 3)
+    k = dtype.block * d.int(1, 2)
     importance = np.abs(d.array((k,), float32)) if d.bool() else None
-    return [d.array((*d.shape(max_dims=2), k), d.dtype(FLOATS)), importance], {"dtype": dtype}
+    rows = () if d.bool() else (d.int(0, 9),)  # a few: the search for scales takes its time
+    return [d.array((*rows, k), d.dtype(FLOATS)), importance], {"dtype": dtype}
 
 
 @primitive(
@@ -163,3 +164,49 @@ def quantized_embedding(weight, ids):
     from ..quant import decode
 
     return decode(np.take(weight, checked("embedding", ids, weight.shape[0]), 0))
+
+
+def _grouped_sample(d: Any) -> Any:
+    kind = d.dtype(QUANTISED)
+    groups, n, rows, blocks = d.int(1, 4), d.size(0), d.size(0), d.int(1, 2)
+    x = d.array((rows, kind.block * blocks), d.one(FLOATS))
+    return [x, d.blocks((groups, n), kind, blocks), d.ids((rows,), groups)], {}
+
+
+def _grouped_expand(x: Any, weight: Any, ids: Any) -> Any:
+    y = x.new_zeros(x.shape[0], weight.shape[1])
+    for e in range(weight.shape[0]):
+        mine = ids.eq(e).unsqueeze(1)
+        y = OPS["where"](mine, OPS["quantized_linear"](x, weight.select(0, e), None), y)
+    return y
+
+
+def _grouped_vjp(g: Any, _y: Any, _x: Any, weight: Any, ids: Any) -> tuple[Any, ...]:
+    gx = None
+    for e in range(weight.shape[0]):
+        part = g @ OPS["dequantize"](weight.select(0, e), dtype=g.dtype)
+        gx = part if gx is None else OPS["where"](ids.eq(e).unsqueeze(1), part, gx)
+    return (_x.zeros_like() if gx is None else gx), None, None
+
+
+def _grouped_bound(x: Any, weight: Any, ids: Any) -> Any:
+    bounds = [_activation_bound(x, w, None) for w in weight]
+    return np.stack(bounds)[ids, np.arange(len(ids))] if bounds else 0.0
+
+
+@primitive("T, Q, I -> T", FLOATS, Q=QUANTISED, I=INTEGERS, shape=grouped_shape("quantized_grouped_linear"),
+           sample=_grouped_sample, method=False, expand=_grouped_expand, vjp=_grouped_vjp,
+           terms=lambda x, w, ids: max(w.shape[-1], 1), special=False, bound=_grouped_bound)  # fmt: skip
+def quantized_grouped_linear(x, weight, ids):
+    """Row t of x [t,k] times the transpose of weight[ids[t]], one of quantised [groups,n,k]: a mixture's experts.  [t, n]
+
+    Kernels may quantise x as those of ``quantized_linear`` may.
+    """
+    from ..quant import decode
+
+    y = np.zeros((x.shape[0], weight.shape[1]), x.dtype)
+    at = checked("quantized_grouped_linear", ids, weight.shape[0])
+    for e in np.unique(at):
+        rows = at == e
+        y[rows] = x[rows] @ decode(weight[e]).T.astype(x.dtype)
+    return y

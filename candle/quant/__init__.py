@@ -7,12 +7,14 @@ and IQ4 search for scales as GGML does and stay within its error bounds.  Everyt
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any, Callable
 
 import numpy as np
 
 from ..dtype import QUANTISED, DType, as_dtype
 from ..errors import DTypeError, ShapeError
+from .bits import in_order
 
 __all__ = ["ENCODABLE", "decode", "encode"]
 
@@ -70,19 +72,34 @@ def encode(x: np.ndarray[Any, Any], dtype: Any, importance: np.ndarray[Any, Any]
     per_row = k // kind.block
     found = np.empty((rows.shape[0], per_row), kind.numpy)
     step = max(_CHUNK // max(k, 1), 1)
-    with np.errstate(all="ignore"):
-        for at in range(0, rows.shape[0], step):
-            part = np.ascontiguousarray(rows[at : at + step], np.float32)
-            if not np.isfinite(part).all():
-                raise DTypeError(f"{kind} holds finite values but was given NaN or infinities")
-            out = np.zeros(part.size // kind.block, kind.numpy)
-            if part.size:
-                if importance is None:
-                    function(part.reshape(-1, kind.block), out[kind.name], None)
-                else:
-                    function(part.reshape(-1, kind.block), out[kind.name], Importance(importance, part, kind.block))
-            found[at : at + step] = out.reshape(-1, per_row)
+
+    def some(at: int) -> None:
+        part = np.ascontiguousarray(rows[at : at + step], np.float32)
+        if not np.isfinite(part).all():
+            raise DTypeError(f"{kind} holds finite values but was given NaN or infinities")
+        out = np.zeros(part.size // kind.block, kind.numpy)
+        with np.errstate(all="ignore"):
+            given = None if importance is None else Importance(importance, part, kind.block)
+            function(part.reshape(-1, kind.block), out[kind.name], given)
+        found[at : at + step] = out.reshape(-1, per_row)
+
+    if rows.size:
+        _each(some, range(0, rows.shape[0], step))
     return found.reshape((*x.shape[:-1], per_row))
+
+
+def _each(function: Callable[[int], None], places: range) -> None:
+    """Call a function for each place, in as many threads as there are processors: NumPy computes without the lock."""
+    threads = min(len(places), os.cpu_count() or 1)
+    if threads < 2:
+        for at in places:
+            function(at)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(function, places):
+            pass
 
 
 class Importance:
@@ -91,5 +108,5 @@ class Importance:
     def __init__(self, columns: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], block: int) -> None:
         n, k = rows.shape
         self.blocks = np.broadcast_to(columns, (n, k)).reshape(-1, block)
-        mean = (rows * rows).sum(-1, dtype=np.float32) / np.float32(k)
+        mean = in_order(rows * rows) / np.float32(k)
         self.row_square = np.repeat(mean, k // block)[:, None]  # of the row that each block is in

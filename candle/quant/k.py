@@ -6,7 +6,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from .bits import Array, extreme, fields, half, inverse, nearest, packed
+from .bits import Array, extreme, fields, half, in_order, inverse, nearest, packed
 from .search import descended_scale, offset_scale, positive_scale, signed_scale
 
 _PAIRS = (0, 2, 4, 6)
@@ -106,7 +106,7 @@ DECODERS: dict[str, Callable[[Array], Array]] = {
 
 def _weighted(x: Array, importance: Any, part: float) -> Array:
     """The weights of squared errors that an importance matrix gives: importance times the root of (mean square + square)."""
-    mean = (x * x).sum(-1, keepdims=True, dtype=np.float32) * np.float32(part / 256)
+    mean = in_order(x * x)[:, None] * np.float32(part) / np.float32(256)
     return importance.blocks * np.sqrt(mean + x * x)
 
 
@@ -132,14 +132,14 @@ def _offsets(
     if importance is None:
         magnitude = np.abs(g)
         if groups == 8:
-            magnitude = np.sqrt((g * g).sum(-1, keepdims=True, dtype=np.float32) / np.float32(32)) + magnitude
+            magnitude = np.sqrt(in_order(g * g)[:, None] / np.float32(32)) + magnitude
         scale, low, kept = offset_scale(g, most, magnitude, *plan)
         d, scales = _shared(scale.reshape(n, groups), top)
         m, offsets = _shared(-low.reshape(n, groups), top)
     else:
         w = _weighted(x, importance, 1 if groups == 16 else 2).reshape(g.shape)
         scale, low, kept = offset_scale(g, most, w, -0.9, 0.05, 36)
-        total = w.sum(-1, dtype=np.float32).reshape(n, groups)
+        total = in_order(w).reshape(n, groups)
         d, scales = positive_scale(scale.reshape(n, groups), top, total)
         m, offsets = positive_scale(-low.reshape(n, groups), top, total)
     out["d"], out["dmin"] = d, m
@@ -174,11 +174,11 @@ def _to_q3_k(x: Array, out: Array, importance: Any) -> None:
         scale = scale.reshape(n, 16)
         peak = extreme(scale)
         factor = np.where(peak == 0, np.float32(0), np.float32(-32) / peak)
-        d, scales = inverse(factor)[:, 0], np.clip(nearest(factor * scale), -32, 31)
+        d, scales = inverse(factor)[:, 0], np.where(peak == 0, -32, np.clip(nearest(factor * scale), -32, 31))
     else:
         w = _weighted(x, importance, 2).reshape(g.shape)
         scale, kept = signed_scale(g, 4, w)
-        d, scales = signed_scale(scale.reshape(n, 16), 32, w.sum(-1, dtype=np.float32).reshape(n, 16))
+        d, scales = signed_scale(scale.reshape(n, 16), 32, in_order(w).reshape(n, 16))
     out["d"] = d
     step = half(out["d"]) * scales.astype(np.float32)
     q = _requantised(x.reshape(n, 16, 16), step, np.zeros_like(step), -4, 3, kept.reshape(n, 16, 16))

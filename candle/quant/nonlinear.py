@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .bits import Array, each, extreme, fields, half, inverse, nearest, packed
+from .bits import Array, each, extreme, fields, half, in_order, inverse, nearest, packed
+from .search import places, table_scale
 
 _HALVES = (0, 4)
 _NL = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)
-_BETWEEN = (_NL[1:] + _NL[:-1]) / 2
+_TRIES = 7
 _E2M1 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32)  # doubled: their scales are halved
 
 
@@ -61,53 +62,28 @@ DECODERS = {"iq4_nl": _iq4_nl, "iq4_xs": _iq4_xs, "mxfp4": _mxfp4, "nvfp4": _nvf
 # -- encoding --------------------------------------------------------------------------------------
 
 
-def _place(x: Array) -> Array:
-    """The place of the nearest value in the table; of two equally near the higher."""
-    return np.searchsorted(_BETWEEN, x, "right")
-
-
-def _scale(x: Array, w: Array) -> Array:
-    """The scale [g] under which the table's values come nearest to groups x [g, n]."""
-    peak = extreme(x)[:, 0]
-    wx = w * x
-    best: Any = None
-    scale: Any = None
-    for step in (None, *range(-7, 8)):
-        factor = inverse(-peak / _NL[0]) if step is None else (np.float32(step) + _NL[0]) / peak
-        q = _NL[_place(factor[:, None] * x)]
-        product, square = (wx * q).sum(-1, dtype=np.float32), (w * q * q).sum(-1, dtype=np.float32)
-        if best is None:
-            scale = np.where(square > 0, product / square, np.float32(0))
-            best = scale * product
-            continue
-        better = (square > 0) & (product * product > best * square)
-        scale = np.where(better, product / square, scale)
-        best = np.where(better, scale * product, best)
-    return np.where(np.abs(peak) < 1e-15, np.float32(0), scale)
-
-
 def _weights(x: Array, importance: Any) -> Array:
     if importance is None:
         return x * x
-    mean = (x * x).sum(-1, keepdims=True, dtype=np.float32) * np.float32(2 / x.shape[-1])
+    mean = in_order(x * x)[:, None] * np.float32(2 / x.shape[-1])
     return importance.blocks * np.sqrt(mean + x * x)
 
 
 def _to_iq4_nl(x: Array, out: Array, importance: Any) -> None:
-    scale = _scale(x, _weights(x, importance))
-    out["d"], out["qs"] = scale, packed(_place(inverse(scale)[:, None] * x), 16, _HALVES)
+    scale = table_scale(x, _weights(x, importance), _NL, _TRIES)
+    out["d"], out["qs"] = scale, packed(places(inverse(scale)[:, None] * x, _NL), 16, _HALVES)
 
 
 def _to_iq4_xs(x: Array, out: Array, importance: Any) -> None:
     n = x.shape[0]
     g = x.reshape(-1, 32)
-    scale = _scale(g, _weights(x, importance).reshape(g.shape)).reshape(n, 8)
+    scale = table_scale(g, _weights(x, importance).reshape(g.shape), _NL, _TRIES).reshape(n, 8)
     d = extreme(scale) / np.float32(-32)
     scales = np.clip(nearest(inverse(d) * scale), -32, 31)
     factor = inverse(d * scales).reshape(-1, 1)
     q = (scales + 32).astype(np.uint8)
     out["d"] = d[:, 0]
-    out["qs"] = packed(_place(factor * g).reshape(n, -1), 16, _HALVES)
+    out["qs"] = packed(places(factor * g, _NL).reshape(n, -1), 16, _HALVES)
     out["scales_l"] = (q[:, ::2] & 15) | ((q[:, 1::2] & 15) << np.uint8(4))
     out["scales_h"] = ((q >> np.uint8(4)).astype(np.uint16) << np.arange(0, 16, 2, dtype=np.uint16)).sum(-1, dtype=np.uint16)
 
