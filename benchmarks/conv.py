@@ -53,16 +53,16 @@ def row(shape: tuple[int, ...], batch: int, threads: int, rounds: int = 7) -> di
     x = rng.standard_normal((batch, channels, size, size), np.float32)
     w = rng.standard_normal((out, channels // groups, k, k), np.float32) * 0.1
     b = rng.standard_normal(out, np.float32)
-    attrs = {"stride": stride, "padding": k // 2, "groups": groups}
-    ours = [candle.tensor(v, device="cpu") for v in (x, w, b)]
+    attrs: dict[str, Any] = {"stride": stride, "padding": k // 2, "groups": groups}
+    ours: Any = [candle.tensor(v, device="cpu") for v in (x, w, b)]
     ours[0].backend.threads = threads
-    contestants: dict[str, Any] = {"candle": lambda: candle.conv2d(*ours, **attrs)}
+    contestants: dict[str, Any] = {"candle": lambda: candle.conv2d(ours[0], ours[1], ours[2], **attrs)}
     try:
         import torch
 
         torch.set_num_threads(threads)
-        theirs = [torch.from_numpy(v) for v in (x, w, b)]
-        contestants["torch"] = lambda: torch.nn.functional.conv2d(*theirs, **attrs)
+        theirs: Any = [torch.from_numpy(v) for v in (x, w, b)]
+        contestants["torch"] = lambda: torch.nn.functional.conv2d(theirs[0], theirs[1], theirs[2], **attrs)
     except ImportError:
         pass
     try:
@@ -78,7 +78,7 @@ def row(shape: tuple[int, ...], batch: int, threads: int, rounds: int = 7) -> di
     best = min(peers, key=lambda name: mid[name]) if peers else None
     what = f"conv {channels}->{out} {k}x{k}/{stride} of {size}" + (f" in {groups} groups" if groups > 1 else "")
     what += f", batch {batch}, {threads} threads"
-    r = {"what": what, "candle": f"{operations / mid['candle'] / 1e9:.0f} GFLOP/s", "goal": "at least 0.95"}
+    r: dict[str, Any] = {"what": what, "candle": f"{operations / mid['candle'] / 1e9:.0f} GFLOP/s", "goal": "at least 0.95"}
     if best is not None:
         speed = 1 / ratio(found["candle"], found[best])
         r |= {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 from typing import Any
 
@@ -35,10 +37,9 @@ def rows() -> list[dict[str, Any]]:
 
     rng = np.random.default_rng(0)
     made = []
-    try:
-        import torch
-    except ImportError:
-        torch = None
+    torch: Any = None
+    with contextlib.suppress(ImportError):
+        torch = importlib.import_module("torch")
     for threads in [1, 2] if (os.cpu_count() or 1) > 1 else [1]:
         x1, x512 = (candle.tensor(rng.standard_normal((m, K)).astype(np.float32), device="cpu") for m in (1, 512))
         x1.backend.threads = threads
