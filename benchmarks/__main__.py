@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from . import dispatch, embedding, jax_device, startup
+from . import attention, conv, dispatch, elementwise, embedding, gemm, jax_device, quantised, startup
 from .harness import report
 
-_ALL = {"startup": startup.rows, "dispatch": dispatch.rows, "embedding": embedding.rows, "jax": jax_device.rows}
+_ALL = {
+    "startup": startup.rows,
+    "dispatch": dispatch.rows,
+    "embedding": embedding.rows,
+    "elementwise": elementwise.rows,
+    "gemm": gemm.rows,
+    "conv": conv.rows,
+    "attention": attention.rows,
+    "quantised": quantised.rows,
+    "jax": jax_device.rows,
+}
 
 
 def main() -> None:
