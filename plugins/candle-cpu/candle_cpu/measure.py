@@ -6,6 +6,7 @@ import time
 from typing import Any, Callable
 
 import numpy as np
+
 from candle.dtype import as_dtype
 
 from . import _engine
