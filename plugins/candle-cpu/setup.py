@@ -15,6 +15,9 @@ from setuptools.command.build_ext import build_ext
 # Compiled once; every other file of src/ holds kernels and is compiled once per instruction set.
 ONCE = {"array.c", "copy.c", "elementwise.c", "isa.c", "kernel.c", "memory.c", "module.c", "movement.c", "plan.c", "pool.c"}
 
+# Their loops are unrolled and in vectors as they are written: more from the compiler only costs time.
+UNROLLED = {"gemm.c", "quant.c"}
+
 _X86 = {
     "v2": ["-march=x86-64-v2"],
     "avx2": ["-march=x86-64-v3"],
@@ -24,7 +27,6 @@ _X86 = {
 _ARM = {"neon": [] if sys.platform == "darwin" else ["-march=armv8.2-a+dotprod+fp16"]}
 COMMON = [
     "-std=gnu11",
-    "-O3",
     "-fno-math-errno",
     "-fno-trapping-math",
     "-ffp-contract=off",
@@ -80,7 +82,7 @@ class Build(build_ext):
                 [source],
                 output_dir=folder,
                 include_dirs=[*ext.include_dirs, *self.include_dirs],
-                extra_postargs=[*COMMON, *flags, *extra],
+                extra_postargs=["-O2" if Path(source).name in UNROLLED else "-O3", *COMMON, *flags, *extra],
             )
 
         with ThreadPoolExecutor(int(os.environ.get("CANDLE_CPU_JOBS", os.cpu_count() or 1))) as pool:

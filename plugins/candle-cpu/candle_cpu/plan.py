@@ -95,8 +95,8 @@ def segment(
             mine = frozenset([v]) if kinds[v] == OWN or (v in copies and kinds[v] == VIEW) else frozenset()
             holds[v] = mine if before is None or kinds[v] == RESULT else mine | holds[before]
             root[v] = v if kinds[v] != VIEW else -1 if v in copies or before is None else root[before]
-        for v in (*s.inputs, *s.results):
-            for m in holds[v] if v is not None else ():
+        for used_here in (*s.inputs, *s.results):
+            for m in holds[used_here] if used_here is not None else ():
                 last[m] = at
     arena = _Arena()
     place: dict[int, tuple[int, int]] = {}

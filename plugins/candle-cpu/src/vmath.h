@@ -79,7 +79,7 @@ INLINE vf v_tanh(vf x) {
     p = vf_fma(p, z, vf_set(-5.37397155531e-2f));
     p = vf_fma(p, z, vf_set(1.33314422036e-1f));
     p = vf_fma(p, z, vf_set(-3.33332819422e-1f));
-    vf near = vf_fma(p * z, x, x);
+    vf near = v_copysign(vf_fma(p * z, x, x), x); /* the sum loses the sign of a zero */
     vf far = v_copysign(1.0f - 2.0f / (v_exp(a + a) + 1.0f), x);
     return vf_select(a < 0.625f, near, far);
 }
