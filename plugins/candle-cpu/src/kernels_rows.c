@@ -2,6 +2,8 @@
 #include "elementwise.h"
 #include "vmath.h"
 
+#include <stdatomic.h>
+
 enum { SOFTMAX, LOG_SOFTMAX, LAYER_NORM, RMS_NORM };
 
 typedef struct {
@@ -13,6 +15,7 @@ typedef struct {
     const void *weight, *bias; /* contiguous, in the dtype that is computed with, or NULL */
     int dtype;
     ConvertFn in_convert, out_convert;
+    atomic_bool *starved; /* a tile found no scratch memory */
 } Rows;
 
 /* -- one row ------------------------------------------------------------------------------------------------------ */
@@ -148,8 +151,8 @@ static void tile(void *ctx, int64_t at, int worker) {
     char near[8192];
     if (r->in_convert || r->out_convert) {
         held = r->n * wide * 2 <= (int64_t)sizeof near ? near : block_new((size_t)(r->n * wide * 2));
-        if (held == NULL) { /* so little memory that a row does not fit: its result is NaN, which nobody takes for a number */
-            memset(r->y.data, 0xff, (size_t)(r->n * out_item));
+        if (held == NULL) {
+            atomic_store(r->starved, true);
             return;
         }
     }
@@ -219,7 +222,8 @@ static void *widened(const View *w, int dtype) {
 /* ints: op, the first of a row's dimensions or -1, else the only one; floats: eps */
 static int rows_run(const Call *call) {
     const View *x = call->in[0], *y = call->out[0];
-    Rows r = {.op = (int)call->ints[0], .eps = call->nfloats ? call->floats[0] : 0, .dtype = call->entry->dtype};
+    atomic_bool starved = false;
+    Rows r = {.op = (int)call->ints[0], .eps = call->nfloats ? call->floats[0] : 0, .dtype = call->entry->dtype, .starved = &starved};
     if (view_count(x) == 0) return 0;
     int first = (int)call->ints[1], dim = (int)call->ints[2], wrong = 0;
     void *in_copy = NULL, *out_copy = NULL, *weight = NULL, *bias = NULL;
@@ -249,7 +253,8 @@ static int rows_run(const Call *call) {
         int64_t tiles = pool_tiles(r.rows, max_i64(1, 8192 / r.n));
         r.part = (r.rows + tiles - 1) / tiles;
         pool_run((r.rows + r.part - 1) / r.part, tile, &r);
-        if (out_copy) view_copy(&r.y, &result);
+        if (atomic_load(&starved)) wrong = no_memory((size_t)(r.n * dtype_size[r.dtype] * 2));
+        else if (out_copy) view_copy(&r.y, &result);
     }
     block_free(in_copy), block_free(out_copy), block_free(weight), block_free(bias);
     return wrong;

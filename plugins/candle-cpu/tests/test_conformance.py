@@ -1,32 +1,43 @@
-"""The device ``cpu`` does what candle's reference does, under each instruction set that this machine has."""
+"""The device ``cpu`` does what the reference does, under each instruction set that this machine has: a few cases of each op, or
+with CANDLE_FULL_CONFORMANCE all."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from candle_cpu import _engine
 
 from candle.testing import Conformance
 
+_engine = pytest.importorskip("candle_cpu._engine", reason="candle-cpu is not built")
+
 HAS = [name for name, has in _engine.instruction_sets().items() if has]
+FULL = pytest.mark.skipif(
+    "CANDLE_FULL_CONFORMANCE" not in os.environ, reason="all cases take many minutes; CANDLE_FULL_CONFORMANCE=1 runs them"
+)
+GAPS = Path(__file__).with_name("xfail.txt")  # shown by some of an op's many cases, and by none of the few
 
 
 class TestCpu(Conformance):
-    """A few examples of every op."""
-
     device = "cpu"
     levels = ("storage", "ops", "quantised")
-    examples = 4
+    most = 4
+
+
+class TestDerived(Conformance):
+    device = "cpu"
+    levels = ("gradients", "compiled", "models")
+    most = 1
 
 
 @pytest.mark.slow
-class TestCpuWholly(Conformance):
-    """Every level, as many examples as ``candle check cpu`` draws."""
-
+@FULL
+class TestEverything(Conformance):
     device = "cpu"
+    xfail = GAPS.name
 
 
 def _checked(isa: str, *arguments: str) -> None:
@@ -36,16 +47,18 @@ def _checked(isa: str, *arguments: str) -> None:
 
 
 SHORT = (
-    "add exp tanh erf sin pow cast where sum amax softmax layer_norm attention matmul conv2d index_add".split()
-)  # an op of each family
+    "add mul floor_div exp log tanh erf sin pow sigmoid elu hardsigmoid cast where lt sum amax argmin cumsum softmax layer_norm "
+    "rms_norm attention matmul conv2d max_pool gather index_add cat pad embedding"
+).split()  # some of each family
 
 
 @pytest.mark.parametrize("isa", HAS[:-1])
 def test_a_short_conformance_under_each_instruction_set(isa):
-    _checked(isa, "--level", "ops", "--examples", "2", *[part for op in SHORT for part in ("--op", op)])
+    _checked(isa, "--level", "storage", "--level", "ops", "--most", "3", *[part for op in SHORT for part in ("--op", op)])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("isa", HAS)
+@FULL
+@pytest.mark.parametrize("isa", HAS[:-1])
 def test_conformance_under_each_instruction_set(isa):
-    _checked(isa)
+    _checked(isa, "--xfail", str(GAPS))
