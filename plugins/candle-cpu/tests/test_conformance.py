@@ -18,7 +18,7 @@ HAS = [name for name, has in _engine.instruction_sets().items() if has]
 FULL = pytest.mark.skipif(
     "CANDLE_FULL_CONFORMANCE" not in os.environ, reason="all cases take many minutes; CANDLE_FULL_CONFORMANCE=1 runs them"
 )
-GAPS = Path(__file__).with_name("xfail.txt")  # shown by some of an op's many cases, and by none of the few
+GAPS = Path(__file__).with_name("xfail.txt")  # shown by a few of an op's many cases
 
 
 class TestCpu(Conformance):
@@ -47,7 +47,7 @@ def _checked(isa: str, *arguments: str) -> None:
 
 
 SHORT = (
-    "add mul floor_div exp log tanh erf sin pow sigmoid elu hardsigmoid cast where lt sum amax argmin cumsum softmax layer_norm "
+    "add mul floor_divide exp log tanh erf sin pow sigmoid elu hardsigmoid cast where lt sum amax argmin cumsum softmax layer_norm "
     "rms_norm attention matmul conv2d max_pool gather index_add cat pad embedding"
 ).split()  # some of each family
 
