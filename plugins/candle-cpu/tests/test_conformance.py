@@ -47,8 +47,8 @@ def _checked(isa: str, *arguments: str) -> None:
 
 
 SHORT = (
-    "add mul floor_divide exp log tanh erf sin pow sigmoid elu hardsigmoid cast where lt sum amax argmin cumsum softmax layer_norm "
-    "rms_norm attention matmul conv2d max_pool gather index_add cat pad embedding"
+    "add mul floor_divide exp log tanh erf sin pow sigmoid elu hardsigmoid cast where lt sum amax argmin cumsum softmax "
+    "layer_norm rms_norm attention matmul conv2d max_pool gather index_add cat pad embedding"
 ).split()  # some of each family
 
 

@@ -38,3 +38,12 @@ def test_special_values():
     with np.errstate(all="ignore"):
         for name in ("exp", "log", "tanh", "sin", "cos", "log1p", "expm1"):
             np.testing.assert_allclose(getattr(x, name)().numpy(), EXACT[name](a), rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "name", "relu relu6 elu selu silu gelu mish softplus logsigmoid sigmoid hardsigmoid hardswish exp tanh".split()
+)
+def test_nan_passes_through(name, dtype):
+    x = candle.full((37,), math.nan, dtype=getattr(candle, dtype), device="cpu")
+    assert np.isnan(getattr(x, name)().numpy().astype(np.float64)).all()
