@@ -103,6 +103,12 @@ def swish(x: Tensor, *, alpha: float = 1.0) -> Tensor:
 
 
 @operator("PRelu")
+def prelu_by_channel(x: Tensor, slope: Tensor) -> Tensor:
+    along = slope.ndim == 1 and x.ndim > 1 and slope.shape[0] == x.shape[1]
+    return prelu(x, slope.reshape((-1, *[1] * (x.ndim - 2))) if along else slope)
+
+
+@operator("PRelu", since=7)
 def prelu(x: Tensor, slope: Tensor) -> Tensor:
     return candle.where(x < 0, x * slope, x)
 
