@@ -171,9 +171,9 @@ def bit_shift(a: Tensor, b: Tensor, *, direction: str) -> Tensor:
 
 
 @operator("Mod")
-def mod(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
-    if not fmod and a.dtype.kind == "f":
-        raise OnnxError("Mod of floating-point numbers needs fmod=1")
+def mod(ctx: Any, a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
+    if not fmod and a.dtype.kind == "f" and ctx.version < 28:
+        raise OnnxError("Mod of floating-point numbers needs fmod=1 before version 28")
     return candle.fmod(a, b) if fmod else candle.remainder(a, b)
 
 

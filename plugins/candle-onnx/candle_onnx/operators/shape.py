@@ -227,10 +227,11 @@ def depth_to_space(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
 
 
 @operator("SpaceToDepth")
-def space_to_depth(x: Tensor, *, blocksize: int) -> Tensor:
+def space_to_depth(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
     b, c, h, w = x.shape
     s = blocksize
-    return x.reshape((b, c, h // s, s, w // s, s)).permute((0, 3, 5, 1, 2, 4)).reshape((b, c * s * s, h // s, w // s))
+    order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
+    return x.reshape((b, c, h // s, s, w // s, s)).permute(order).reshape((b, c * s * s, h // s, w // s))
 
 
 @operator("Trilu")
@@ -337,4 +338,6 @@ def cast_like(x: Any, like: Any, *, saturate: int = 1, round_mode: str = "up") -
 
 @operator("BitCast")
 def bit_cast(x: Tensor, *, to: int) -> Tensor:
-    return x.view(dtype_of(to))
+    wanted = dtype_of(to)
+    x = x.to(dtype=candle.uint8) if x.dtype is candle.bool_ else x
+    return (x if wanted is candle.bool_ or x.dtype is wanted else x.view(wanted)).to(dtype=wanted)
