@@ -35,7 +35,7 @@ class CandleRep(BackendRep):
         """The outputs, as arrays, of inputs by position or by name."""
         if isinstance(inputs, dict):
             return tuple(numpy_outputs(self.model(**inputs)))
-        names = [i.name for i in self.model.graph.inputs]
+        names = [i.name for i in self.model.inputs] + sorted(self.model.optional)
         return tuple(numpy_outputs(self.model(**dict(zip(names, inputs)))))
 
 

@@ -182,7 +182,7 @@ def dense(sparse: onnx.SparseTensorProto, folder: Path | None, what: str) -> Any
     at = to_array(to_tensor(sparse.indices, folder, "numpy", what)).astype(np.int64)
     shape = tuple(sparse.dims)
     size = int(np.prod(shape, dtype=object))
-    if size > max(MOST >> 6, 1) or at.size and (at.min() < 0 or (at.ndim == 1 and int(at.max()) >= size)):
+    if size > max(MOST >> 6, 1) or (at.size and (at.min() < 0 or (at.ndim == 1 and int(at.max()) >= size))):
         raise OnnxError(f"{what} is sparse, of the shape {list(shape)}, and its indices do not lie in it or it is too large")
     full = np.zeros(shape, values.dtype)
     full[tuple(at.T) if at.ndim == 2 else np.unravel_index(at, shape)] = values

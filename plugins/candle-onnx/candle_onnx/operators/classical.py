@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -481,7 +482,7 @@ def _coupled(decisions: Any, a: Any, b: Any, count: int) -> Any:
     found = np.zeros((len(decisions), count))
     for n, row in enumerate(decisions):
         r = np.zeros((count, count))
-        for at, (i, j) in enumerate((i, j) for i in range(count) for j in range(i + 1, count)):
+        for at, (i, j) in enumerate(itertools.combinations(range(count), 2)):
             p = float(np.clip(1 / (1 + np.exp(row[at] * a[at] + b[at])), 1e-7, 1 - 1e-7))
             r[i, j], r[j, i] = p, 1 - p
         q = -r * r.T

@@ -132,10 +132,15 @@ def deform_conv(
         base = base.reshape((1, oh, 1) if axis == 0 else (1, 1, ow))
         made.append(offsets[:, :, :, axis] + (tap + base))  # [n, g, taps, oh, ow]
     ys, xs = made
-    scale = [(2.0 / max(s, 1)) for s in (h, width)]
-    grid = candle.stack([(xs + 0.5) * scale[1] - 1, (ys + 0.5) * scale[0] - 1], dim=-1)  # grid_sample's own coordinates
-    grid = grid.reshape((n * g, kh * kw * oh, ow, 2))
-    sampled = candle.grid_sample(x.reshape((n * g, c // g, h, width)), grid, "bilinear", "zeros", False)
+    flat = x.reshape((n, g, c // g, h * width))
+    sampled: Any = 0.0
+    top, left = ys.floor(), xs.floor()
+    for py, wy in ((top, 1 - (ys - top)), (top + 1, ys - top)):
+        for px, wx in ((left, 1 - (xs - left)), (left + 1, xs - left)):
+            inside = (py >= 0) & (py < h) & (px >= 0) & (px < width)
+            at = (py.clamp(0, h - 1) * width + px.clamp(0, width - 1)).to(dtype=candle.int64).reshape((n, g, 1, -1))
+            weight = candle.where(inside, wy * wx, candle.zeros_like(wy)).reshape((n, g, 1, -1))
+            sampled = candle.gather(flat, 3, at.expand((n, g, c // g, at.shape[-1]))) * weight + sampled
     sampled = sampled.reshape((n, g, c // g, kh * kw, oh, ow))
     if mask is not None:
         sampled = sampled * mask.reshape((n, g, 1, kh * kw, oh, ow))

@@ -23,7 +23,7 @@ _RANGES = {
 
 def _along(v: Tensor, x: Tensor, axis: int, block: int) -> Tensor:
     """A scale (or zero point) laid out against x: for all, per axis, or per block along an axis."""
-    if v.ndim == 0 or v.numel() == 1 and v.ndim <= 1:
+    if v.ndim == 0 or (v.numel() == 1 and v.ndim <= 1):
         return v.reshape(())
     axis %= x.ndim
     if block and v.ndim == x.ndim:

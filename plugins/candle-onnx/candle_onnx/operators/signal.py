@@ -87,8 +87,8 @@ _window("BlackmanWindow", (0.42, 0.5, 0.08))
 def mel_weight_matrix(bins: Host, length: Host, rate: Host, low: Host, high: Host, *, output_datatype: int = 1) -> Tensor:
     """Triangles between equal steps of the mel scale, each peaking at 1."""
     count, n, hertz, first, last = (float(np.asarray(v).reshape(-1)[0]) for v in (bins, length, rate, low, high))
-    edges = np.linspace(2595 * math.log10(1 + first / 700), 2595 * math.log10(1 + last / 700), int(count) + 2)
-    # np.linspace excludes nothing: both outer edges are among them
+    lowest, highest = (2595 * math.log10(1 + f / 700) for f in (first, last))
+    edges = lowest + np.arange(int(count) + 2) * (highest - lowest) / (int(count) + 2)  # so that none lies at the upper end
     places = np.floor((int(n) + 1) * (700 * (10 ** (edges / 2595) - 1)) / hertz).astype(int)
     made = np.zeros((int(n) // 2 + 1, int(count)))
     for i in range(int(count)):

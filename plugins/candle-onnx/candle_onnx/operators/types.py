@@ -24,7 +24,7 @@ def converted(x: Any, to: int, saturate: bool = True, round_mode: str = "up") ->
     if x.dtype is wanted:
         return x
     small = wanted.name.startswith("float8") or wanted.name.startswith("float4")
-    if small and x.dtype.kind == "f" or (small and x.dtype.name.startswith(("float8", "float4"))):
+    if (small and x.dtype.kind == "f") or (small and x.dtype.name.startswith(("float8", "float4"))):
         return _to_small(x, wanted, saturate, round_mode)
     if wanted.name in ("int4", "uint4", "int2", "uint2") and x.dtype.kind in "fiu" and x.dtype.itemsize > 0:
         whole = x.to(dtype=candle.int32) if x.dtype.kind in "fiu" else x
