@@ -196,7 +196,8 @@ def _node(reader: Reader, p: Any, scope: frozenset[str]) -> Node:
     for name in attributes:
         if name not in found.attributes and name not in ("consumed_inputs",):
             raise OnnxError(
-                f"{_called(p)}, version {version}, has no attribute {name!r}; it has {', '.join(sorted(found.attributes)) or 'none'}"
+                f"{_called(p)}, version {version}, has no attribute {name!r}; "
+                f"it has {', '.join(sorted(found.attributes)) or 'none'}"
             )
     given = len(p.input)
     if given < found.required and not found.many:
@@ -219,7 +220,8 @@ def _call(reader: Reader, p: Any, key: tuple[str, str]) -> Node:
         inside.versions = {**reader.versions, **{_STANDARD.get(o.domain, o.domain): o.version for o in proto.opset_import}}
         nodes, _ = _ordered(inside, list(proto.node), frozenset(proto.input), f"the function {key[1]!r}")
         body = Graph(
-            proto.name, [Port(i, "tensor", None, None) for i in proto.input], [Port(o, "tensor", None, None) for o in proto.output],
+            proto.name, [Port(i, "tensor", None, None) for i in proto.input],
+            [Port(o, "tensor", None, None) for o in proto.output],
             {}, nodes, set(), {a.name: attribute(a, reader.folder, proto.name) for a in proto.attribute_proto},
         )  # fmt: skip
         _lifetimes(body)

@@ -10,3 +10,8 @@ candle_api_version = (1, 0)
 @hookimpl
 def candle_commands() -> dict[str, str]:
     return {"onnx": "candle_onnx.command"}
+
+
+@hookimpl
+def candle_loaders() -> dict[str, str]:
+    return {"onnx": "candle_onnx.loader"}

@@ -53,9 +53,9 @@ class Outputs(Mapping[str, Any]):
 class OnnxModel:
     """An ONNX model on a device: ``model(x=...)`` or ``model(x)`` gives ``Outputs``.
 
-    ``inputs`` and ``outputs`` say names, types and shapes; ``weights`` are the initializers by name.  With ``compile`` the model is
-    captured once per shapes of its inputs; where it decides shapes by computed values it runs node by node instead, and ``why``
-    says so.  ``max_iterations`` bounds its loops.
+    ``inputs`` and ``outputs`` say names, types and shapes; ``weights`` are the initializers by name.  With ``compile`` the model
+    is captured once per shapes of its inputs; where it decides shapes by computed values it runs node by node instead, and
+    ``why`` says so.  ``max_iterations`` bounds its loops.
     """
 
     def __init__(self, proto: onnx.ModelProto, folder: Path | None = None, device: Any = None, compile: bool = True,

@@ -23,6 +23,7 @@ def cases(pattern: str = "*") -> Any:
     found = unittest.TestSuite()
     for case in runner.test_cases.values():
         for test in unittest.defaultTestLoader.loadTestsFromTestCase(case):
+            assert isinstance(test, unittest.TestCase)
             name = test.id().rpartition(".")[2]
             if not name.endswith("_cuda") and fnmatch.fnmatchcase(name, pattern):
                 found.addTest(test)

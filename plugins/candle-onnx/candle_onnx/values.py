@@ -87,6 +87,8 @@ def to_tensor(proto: TensorProto, folder: Path | None, device: Any, what: str) -
     shape = tuple(proto.dims)
     if any(n < 0 for n in shape):
         raise OnnxError(f"{what} has the shape {list(shape)}; sizes are at least 0")
+    if proto.data_type != TensorProto.STRING:
+        dtype_of(proto.data_type)
     try:
         if proto.data_location == TensorProto.EXTERNAL:
             array = _external(proto, folder, what)

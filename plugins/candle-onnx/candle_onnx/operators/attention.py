@@ -34,11 +34,25 @@ def _repeated(x: Tensor, heads: int) -> Tensor:
 
 @operator("Attention", since=23)
 def attention(
-    ctx: Any, q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, past_key: Tensor | None = None,
-    past_value: Tensor | None = None, nonpad_kv_seqlen: Tensor | None = None, *, is_causal: int = 0, kv_num_heads: int | None = None,
-    q_num_heads: int | None = None, qk_matmul_output_mode: int = 0, scale: float | None = None, softcap: float = 0.0,
-    softmax_precision: int | None = None, left_window_size: int = -1, right_window_size: int = -1,
-) -> Any:  # fmt: skip
+    ctx: Any,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attn_mask: Tensor | None = None,
+    past_key: Tensor | None = None,
+    past_value: Tensor | None = None,
+    nonpad_kv_seqlen: Tensor | None = None,
+    *,
+    is_causal: int = 0,
+    kv_num_heads: int | None = None,
+    q_num_heads: int | None = None,
+    qk_matmul_output_mode: int = 0,
+    scale: float | None = None,
+    softcap: float = 0.0,
+    softmax_precision: int | None = None,
+    left_window_size: int = -1,
+    right_window_size: int = -1,
+) -> Any:
     flat = q.ndim == 3
     q, k, v = _heads(q, q_num_heads), _heads(k, kv_num_heads), _heads(v, kv_num_heads)
     if past_key is not None and past_value is not None:
@@ -112,9 +126,16 @@ def _bias(ctx: Any, q: Tensor, m: int, mask: Tensor | None, past: Tensor | None,
 
 @operator("FlexAttention", domain="ai.onnx.preview")
 def flex_attention(
-    ctx: Any, q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None, softmax_precision: int | None = None, score_mod: Any = None,
+    ctx: Any,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scale: float | None = None,
+    softmax_precision: int | None = None,
+    score_mod: Any = None,
     prob_mod: Any = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     kind = dtype_of(softmax_precision) if softmax_precision else candle.float64 if q.dtype is candle.float64 else candle.float32
     heads = q.shape[1]
     factor = scale if scale is not None else 1 / math.sqrt(q.shape[-1])
@@ -129,9 +150,15 @@ def flex_attention(
 
 @operator("RotaryEmbedding", since=23)
 def rotary_embedding(
-    x: Tensor, cos: Tensor, sin: Tensor, position_ids: Tensor | None = None, *, interleaved: int = 0, num_heads: int = 0,
+    x: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    position_ids: Tensor | None = None,
+    *,
+    interleaved: int = 0,
+    num_heads: int = 0,
     rotary_embedding_dim: int = 0,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     y = _heads(x, num_heads) if x.ndim == 3 else x
     if position_ids is not None:
         cos, sin = (OPS["embedding"](t, position_ids) for t in (cos, sin))
@@ -155,9 +182,20 @@ def swiglu(a: Tensor, b: Tensor, *, alpha: float = 1.0) -> Tensor:
 
 @operator("LinearAttention")
 def linear_attention(
-    ctx: Any, q: Tensor, k: Tensor, v: Tensor, past_state: Tensor | None = None, decay: Tensor | None = None, beta: Tensor | None = None, *,
-    q_num_heads: int, kv_num_heads: int, scale: float = 0.0, update_rule: str = "gated_delta", chunk_size: int = 64,
-) -> Any:  # fmt: skip
+    ctx: Any,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    past_state: Tensor | None = None,
+    decay: Tensor | None = None,
+    beta: Tensor | None = None,
+    *,
+    q_num_heads: int,
+    kv_num_heads: int,
+    scale: float = 0.0,
+    update_rule: str = "gated_delta",
+    chunk_size: int = 64,
+) -> Any:
     """A state [d_k, d_v] per head, read by queries and updated by keys and values, token by token."""
     kind = q.dtype
     q, k, v = (_heads(t, h).float() for t, h in ((q, q_num_heads), (k, kv_num_heads), (v, kv_num_heads)))

@@ -47,9 +47,13 @@ def scaler(x: Tensor, *, offset: list[float] | None = None, scale: list[float] |
 
 @operator("Imputer", domain=_ML)
 def imputer(
-    x: Tensor, *, imputed_value_floats: list[float] | None = None, imputed_value_int64s: list[int] | None = None,
-    replaced_value_float: float = 0.0, replaced_value_int64: int = 0,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    *,
+    imputed_value_floats: list[float] | None = None,
+    imputed_value_int64s: list[int] | None = None,
+    replaced_value_float: float = 0.0,
+    replaced_value_int64: int = 0,
+) -> Tensor:
     floats = x.dtype.kind == "f"
     values = np.asarray(imputed_value_floats if floats else imputed_value_int64s)
     missing = replaced_value_float if floats else replaced_value_int64
@@ -95,10 +99,22 @@ def label_encoder_1(
 
 @operator("LabelEncoder", since=2, domain=_ML)
 def label_encoder(
-    ctx: Any, x: Any, *, default_float: float = -0.0, default_int64: int = -1, default_string: str = "_Unused", default_tensor: Any = None,
-    keys_floats: Any = None, keys_int64s: Any = None, keys_strings: Any = None, keys_tensor: Any = None, values_floats: Any = None,
-    values_int64s: Any = None, values_strings: Any = None, values_tensor: Any = None,
-) -> Any:  # fmt: skip
+    ctx: Any,
+    x: Any,
+    *,
+    default_float: float = -0.0,
+    default_int64: int = -1,
+    default_string: str = "_Unused",
+    default_tensor: Any = None,
+    keys_floats: Any = None,
+    keys_int64s: Any = None,
+    keys_strings: Any = None,
+    keys_tensor: Any = None,
+    values_floats: Any = None,
+    values_int64s: Any = None,
+    values_strings: Any = None,
+    values_tensor: Any = None,
+) -> Any:
     def listed(*given: Any) -> Any:
         found = next((g for g in given if g is not None), None)
         return found if found is None or isinstance(found, list) else np.asarray(known(found)).reshape(-1).tolist()
@@ -118,8 +134,9 @@ def label_encoder(
         default = _array(default_tensor).reshape(-1)[0].item() if default_tensor is not None and kind.kind != "O" else usual
         default = _array(default_tensor).reshape(-1)[0] if default_tensor is not None and kind.kind == "O" else default
     else:
-        default, kind = (default_string, np.dtype(object)) if values_strings is not None else (
-            (default_int64, np.dtype(np.int64)) if values_int64s is not None else (default_float, np.dtype(np.float32)))  # fmt: skip
+        choices = {"s": (default_string, object), "i": (default_int64, np.int64), "f": (default_float, np.float32)}
+        default, form = choices["s" if values_strings is not None else "i" if values_int64s is not None else "f"]
+        kind = np.dtype(form)
     found = np.array(_mapped(x, table, default), kind).reshape(np.shape(_array(x)))
     return found if kind.kind == "O" else candle.tensor(found)
 
@@ -196,8 +213,15 @@ def _labels(best: Any, ints: list[int] | None, strings: list[str] | None) -> Any
 
 
 @operator("LinearRegressor", domain=_ML)
-def linear_regressor(ctx: Any, x: Tensor, *, coefficients: list[float], intercepts: list[float] | None = None, post_transform: str = "NONE",
-                     targets: int = 1) -> Tensor:  # fmt: skip
+def linear_regressor(
+    ctx: Any,
+    x: Tensor,
+    *,
+    coefficients: list[float],
+    intercepts: list[float] | None = None,
+    post_transform: str = "NONE",
+    targets: int = 1,
+) -> Tensor:
     w = np.asarray(coefficients, np.float32).reshape(targets, -1)
     y = _array(x).astype(np.float32) @ w.T + (0 if not intercepts else np.asarray(intercepts, np.float32))
     return candle.tensor(_transformed(y, post_transform).astype(np.float32))
@@ -205,9 +229,16 @@ def linear_regressor(ctx: Any, x: Tensor, *, coefficients: list[float], intercep
 
 @operator("LinearClassifier", domain=_ML)
 def linear_classifier(
-    ctx: Any, x: Tensor, *, classlabels_ints: list[int] | None = None, classlabels_strings: list[str] | None = None, coefficients: list[float],
-    intercepts: list[float] | None = None, multi_class: int = 0, post_transform: str = "NONE",
-) -> Any:  # fmt: skip
+    ctx: Any,
+    x: Tensor,
+    *,
+    classlabels_ints: list[int] | None = None,
+    classlabels_strings: list[str] | None = None,
+    coefficients: list[float],
+    intercepts: list[float] | None = None,
+    multi_class: int = 0,
+    post_transform: str = "NONE",
+) -> Any:
     array = _array(x).astype(np.float32)
     w = np.asarray(coefficients, np.float32).reshape(-1, array.shape[-1])
     scores = array.reshape(-1, array.shape[-1]) @ w.T + (0 if not intercepts else np.asarray(intercepts, np.float32))
@@ -311,8 +342,10 @@ def _collected(
     return scores if base is None or not len(base) else scores + np.asarray(base)
 
 
-_NODES = ("nodes_falsenodeids", "nodes_featureids", "nodes_missing_value_tracks_true", "nodes_modes", "nodes_nodeids", "nodes_treeids",
-          "nodes_truenodeids", "nodes_values")  # fmt: skip
+_NODES = [
+    f"nodes_{name}"
+    for name in ("falsenodeids featureids missing_value_tracks_true modes nodeids treeids truenodeids values").split()
+]
 
 
 def _tensors(values: dict[str, Any]) -> dict[str, Any]:
@@ -326,13 +359,31 @@ def _tensors(values: dict[str, Any]) -> dict[str, Any]:
 
 @operator("TreeEnsembleRegressor", domain=_ML)
 def tree_ensemble_regressor(
-    ctx: Any, x: Tensor, *, aggregate_function: str = "SUM", base_values: Any = None, base_values_as_tensor: Any = None, n_targets: int = 1,
-    nodes_falsenodeids: Any = None, nodes_featureids: Any = None, nodes_hitrates: Any = None, nodes_hitrates_as_tensor: Any = None,
-    nodes_missing_value_tracks_true: Any = None, nodes_modes: Any = None, nodes_nodeids: Any = None, nodes_treeids: Any = None,
-    nodes_truenodeids: Any = None, nodes_values: Any = None, nodes_values_as_tensor: Any = None, post_transform: str = "NONE",
-    target_ids: Any = None, target_nodeids: Any = None, target_treeids: Any = None, target_weights: Any = None,
+    ctx: Any,
+    x: Tensor,
+    *,
+    aggregate_function: str = "SUM",
+    base_values: Any = None,
+    base_values_as_tensor: Any = None,
+    n_targets: int = 1,
+    nodes_falsenodeids: Any = None,
+    nodes_featureids: Any = None,
+    nodes_hitrates: Any = None,
+    nodes_hitrates_as_tensor: Any = None,
+    nodes_missing_value_tracks_true: Any = None,
+    nodes_modes: Any = None,
+    nodes_nodeids: Any = None,
+    nodes_treeids: Any = None,
+    nodes_truenodeids: Any = None,
+    nodes_values: Any = None,
+    nodes_values_as_tensor: Any = None,
+    post_transform: str = "NONE",
+    target_ids: Any = None,
+    target_nodeids: Any = None,
+    target_treeids: Any = None,
+    target_weights: Any = None,
     target_weights_as_tensor: Any = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     given = _tensors(dict(locals()))
     trees = {k: given[k] for k in _NODES} | {k: given[f"target_{k}"] for k in ("ids", "nodeids", "treeids", "weights")}
     array = _array(x)
@@ -342,13 +393,31 @@ def tree_ensemble_regressor(
 
 @operator("TreeEnsembleClassifier", domain=_ML)
 def tree_ensemble_classifier(
-    ctx: Any, x: Tensor, *, base_values: Any = None, base_values_as_tensor: Any = None, class_ids: Any = None, class_nodeids: Any = None,
-    class_treeids: Any = None, class_weights: Any = None, class_weights_as_tensor: Any = None, classlabels_int64s: Any = None,
-    classlabels_strings: Any = None, nodes_falsenodeids: Any = None, nodes_featureids: Any = None, nodes_hitrates: Any = None,
-    nodes_hitrates_as_tensor: Any = None, nodes_missing_value_tracks_true: Any = None, nodes_modes: Any = None, nodes_nodeids: Any = None,
-    nodes_treeids: Any = None, nodes_truenodeids: Any = None, nodes_values: Any = None, nodes_values_as_tensor: Any = None,
+    ctx: Any,
+    x: Tensor,
+    *,
+    base_values: Any = None,
+    base_values_as_tensor: Any = None,
+    class_ids: Any = None,
+    class_nodeids: Any = None,
+    class_treeids: Any = None,
+    class_weights: Any = None,
+    class_weights_as_tensor: Any = None,
+    classlabels_int64s: Any = None,
+    classlabels_strings: Any = None,
+    nodes_falsenodeids: Any = None,
+    nodes_featureids: Any = None,
+    nodes_hitrates: Any = None,
+    nodes_hitrates_as_tensor: Any = None,
+    nodes_missing_value_tracks_true: Any = None,
+    nodes_modes: Any = None,
+    nodes_nodeids: Any = None,
+    nodes_treeids: Any = None,
+    nodes_truenodeids: Any = None,
+    nodes_values: Any = None,
+    nodes_values_as_tensor: Any = None,
     post_transform: str = "NONE",
-) -> Any:  # fmt: skip
+) -> Any:
     given = _tensors(dict(locals()))
     trees = {k: given[k] for k in _NODES} | {k: given[f"class_{k}"] for k in ("ids", "nodeids", "treeids", "weights")}
     count = len(classlabels_int64s or classlabels_strings or ())
@@ -371,11 +440,26 @@ def tree_ensemble_classifier(
 
 @operator("TreeEnsemble", since=5, domain=_ML)
 def tree_ensemble(
-    ctx: Any, x: Tensor, *, aggregate_function: int = 1, leaf_targetids: Any, leaf_weights: Any, membership_values: Any = None, n_targets: int = 1,
-    nodes_falseleafs: Any, nodes_falsenodeids: Any, nodes_featureids: Any, nodes_hitrates: Any = None,
-    nodes_missing_value_tracks_true: Any = None, nodes_modes: Any, nodes_splits: Any, nodes_trueleafs: Any, nodes_truenodeids: Any,
-    post_transform: int = 0, tree_roots: Any,
-) -> Tensor:  # fmt: skip
+    ctx: Any,
+    x: Tensor,
+    *,
+    aggregate_function: int = 1,
+    leaf_targetids: Any,
+    leaf_weights: Any,
+    membership_values: Any = None,
+    n_targets: int = 1,
+    nodes_falseleafs: Any,
+    nodes_falsenodeids: Any,
+    nodes_featureids: Any,
+    nodes_hitrates: Any = None,
+    nodes_missing_value_tracks_true: Any = None,
+    nodes_modes: Any,
+    nodes_splits: Any,
+    nodes_trueleafs: Any,
+    nodes_truenodeids: Any,
+    post_transform: int = 0,
+    tree_roots: Any,
+) -> Tensor:
     n, weights = len(nodes_featureids), _array(leaf_weights)
     leaf = len(_MODES) - 1
     modes = np.concatenate([_array(nodes_modes).astype(int), np.full(len(weights), leaf)])
@@ -423,9 +507,18 @@ def _kernel(a: Any, b: Any, kind: str, parameters: Any) -> Any:
 
 @operator("SVMRegressor", domain=_ML)
 def svm_regressor(
-    ctx: Any, x: Tensor, *, coefficients: list[float], kernel_params: Any = None, kernel_type: str = "LINEAR", n_supports: int = 0,
-    one_class: int = 0, post_transform: str = "NONE", rho: list[float], support_vectors: Any = None,
-) -> Tensor:  # fmt: skip
+    ctx: Any,
+    x: Tensor,
+    *,
+    coefficients: list[float],
+    kernel_params: Any = None,
+    kernel_type: str = "LINEAR",
+    n_supports: int = 0,
+    one_class: int = 0,
+    post_transform: str = "NONE",
+    rho: list[float],
+    support_vectors: Any = None,
+) -> Tensor:
     array = _array(x).astype(np.float32)
     w = np.asarray(coefficients, np.float32)
     if n_supports:
@@ -439,10 +532,21 @@ def svm_regressor(
 
 @operator("SVMClassifier", domain=_ML)
 def svm_classifier(
-    ctx: Any, x: Tensor, *, classlabels_ints: Any = None, classlabels_strings: Any = None, coefficients: Any, kernel_params: Any = None,
-    kernel_type: str = "LINEAR", post_transform: str = "NONE", prob_a: Any = None, prob_b: Any = None, rho: Any, support_vectors: Any = None,
+    ctx: Any,
+    x: Tensor,
+    *,
+    classlabels_ints: Any = None,
+    classlabels_strings: Any = None,
+    coefficients: Any,
+    kernel_params: Any = None,
+    kernel_type: str = "LINEAR",
+    post_transform: str = "NONE",
+    prob_a: Any = None,
+    prob_b: Any = None,
+    rho: Any,
+    support_vectors: Any = None,
     vectors_per_class: Any = None,
-) -> Any:  # fmt: skip
+) -> Any:
     array = _array(x).astype(np.float32)
     count = len(classlabels_ints or classlabels_strings or ())
     if not vectors_per_class:  # one linear function per class
@@ -455,7 +559,8 @@ def svm_classifier(
     k = _kernel(array, np.asarray(support_vectors, np.float32).reshape(total, -1), kernel_type, kernel_params)
     w = np.asarray(coefficients, np.float32).reshape(-1, total)
     starts = np.concatenate([[0], np.cumsum(vectors_per_class)]).astype(int)
-    votes, pairs = np.zeros((len(array), count)), []
+    votes = np.zeros((len(array), count))
+    pairs: list[Any] = []
     for i in range(count):
         for j in range(i + 1, count):
             a, b = slice(starts[i], starts[i + 1]), slice(starts[j], starts[j + 1])

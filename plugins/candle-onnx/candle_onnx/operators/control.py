@@ -62,10 +62,15 @@ def scan_batched(
 
 @operator("Scan", since=9)
 def scan(
-    ctx: Any, *values: Any, body: Any, num_scan_inputs: int, scan_input_axes: list[int] | None = None,
-    scan_input_directions: list[int] | None = None, scan_output_axes: list[int] | None = None,
+    ctx: Any,
+    *values: Any,
+    body: Any,
+    num_scan_inputs: int,
+    scan_input_axes: list[int] | None = None,
+    scan_input_directions: list[int] | None = None,
+    scan_output_axes: list[int] | None = None,
     scan_output_directions: list[int] | None = None,
-) -> tuple[Any, ...]:  # fmt: skip
+) -> tuple[Any, ...]:
     return tuple(
         _scan(
             ctx,

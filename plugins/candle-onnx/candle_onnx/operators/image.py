@@ -27,11 +27,21 @@ def resize_by_scales(x: Tensor, scales: Host, *, mode: str = "nearest") -> Tenso
 
 @operator("Resize", since=11)
 def resize(
-    x: Tensor, roi: Host = None, scales: Host = None, sizes: Host = None, *, antialias: int = 0, axes: list[int] | None = None,
-    coordinate_transformation_mode: str = "half_pixel", cubic_coeff_a: float = -0.75, exclude_outside: int = 0,
-    extrapolation_value: float = 0.0, keep_aspect_ratio_policy: str = "stretch", mode: str = "nearest",
+    x: Tensor,
+    roi: Host = None,
+    scales: Host = None,
+    sizes: Host = None,
+    *,
+    antialias: int = 0,
+    axes: list[int] | None = None,
+    coordinate_transformation_mode: str = "half_pixel",
+    cubic_coeff_a: float = -0.75,
+    exclude_outside: int = 0,
+    extrapolation_value: float = 0.0,
+    keep_aspect_ratio_policy: str = "stretch",
+    mode: str = "nearest",
     nearest_mode: str = "round_prefer_floor",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     wanted = None if sizes is None or not np.asarray(sizes).size else tuple(_ints(sizes))
     crop = coordinate_transformation_mode == "tf_crop_and_resize"
     return OPS["resize"](
@@ -75,17 +85,34 @@ def _bilinear(x: Tensor, batch: Tensor, ys: Tensor, xs: Tensor) -> tuple[list[Te
 
 @operator("RoiAlign", since=10)
 def roi_align_10(
-    ctx: Any, x: Tensor, rois: Tensor, batch: Tensor, *, mode: str = "avg", output_height: int = 1, output_width: int = 1,
-    sampling_ratio: int = 0, spatial_scale: float = 1.0,
-) -> Tensor:  # fmt: skip
+    ctx: Any,
+    x: Tensor,
+    rois: Tensor,
+    batch: Tensor,
+    *,
+    mode: str = "avg",
+    output_height: int = 1,
+    output_width: int = 1,
+    sampling_ratio: int = 0,
+    spatial_scale: float = 1.0,
+) -> Tensor:
     return _roi_align(x, rois, batch, mode, output_height, output_width, sampling_ratio, spatial_scale, 0.0)
 
 
 @operator("RoiAlign", since=16)
 def roi_align(
-    ctx: Any, x: Tensor, rois: Tensor, batch: Tensor, *, coordinate_transformation_mode: str = "half_pixel", mode: str = "avg",
-    output_height: int = 1, output_width: int = 1, sampling_ratio: int = 0, spatial_scale: float = 1.0,
-) -> Tensor:  # fmt: skip
+    ctx: Any,
+    x: Tensor,
+    rois: Tensor,
+    batch: Tensor,
+    *,
+    coordinate_transformation_mode: str = "half_pixel",
+    mode: str = "avg",
+    output_height: int = 1,
+    output_width: int = 1,
+    sampling_ratio: int = 0,
+    spatial_scale: float = 1.0,
+) -> Tensor:
     shift = 0.5 if coordinate_transformation_mode == "half_pixel" else 0.0
     return _roi_align(x, rois, batch, mode, output_height, output_width, sampling_ratio, spatial_scale, shift)
 

@@ -21,7 +21,8 @@ from ..values import is_string
 _UNARY = {
     "Abs": "abs", "Acos": "acos", "Acosh": "acosh", "Asin": "asin", "Asinh": "asinh", "Atan": "atan", "Atanh": "atanh",
     "BitwiseNot": "bitwise_not", "Ceil": "ceil", "Cos": "cos", "Cosh": "cosh", "Erf": "erf", "Exp": "exp", "Floor": "floor",
-    "IsNaN": "isnan", "Log": "log", "Neg": "neg", "Not": "logical_not", "Reciprocal": "reciprocal", "Relu": "relu", "Round": "round",
+    "IsNaN": "isnan", "Log": "log", "Neg": "neg", "Not": "logical_not", "Reciprocal": "reciprocal", "Relu": "relu",
+    "Round": "round",
     "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Sinh": "sinh", "Softsign": "softsign", "Sqrt": "sqrt", "Tan": "tan",
     "Tanh": "tanh", "Mish": "mish", "HardSwish": "hardswish",
 }  # fmt: skip
@@ -221,9 +222,16 @@ def mat_mul(a: Tensor, b: Tensor) -> Tensor:
 
 @operator("Gemm")
 def gemm(
-    a: Tensor, b: Tensor, c: Tensor | None = None, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: int = 0,
+    transB: int = 0,
     broadcast: int = 0,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     y = (a.T if transA else a) @ (b.T if transB else b)
     y = y if alpha == 1.0 else (y * alpha).to(dtype=a.dtype)
     if c is None or beta == 0.0:

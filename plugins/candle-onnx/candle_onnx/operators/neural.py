@@ -47,9 +47,13 @@ def log_softmax(x: Tensor, *, axis: int = -1) -> Tensor:
 
 
 def windows(
-    sizes: Sequence[int], kernel: Sequence[int], auto_pad: str, pads: Sequence[int] | None, strides: Sequence[int] | None,
+    sizes: Sequence[int],
+    kernel: Sequence[int],
+    auto_pad: str,
+    pads: Sequence[int] | None,
+    strides: Sequence[int] | None,
     dilations: Sequence[int] | None,
-) -> tuple[list[int], list[int], list[tuple[int, int]]]:  # fmt: skip
+) -> tuple[list[int], list[int], list[tuple[int, int]]]:
     """Strides, dilations and margins per axis, as the attributes of a convolution or pool say."""
     n = len(kernel)
     stride, dilation = list(strides or [1] * n), list(dilations or [1] * n)
@@ -69,19 +73,36 @@ def windows(
 
 @operator("Conv")
 def conv(
-    x: Tensor, w: Tensor, b: Tensor | None = None, *, auto_pad: str = "NOTSET", dilations: list[int] | None = None, group: int = 1,
-    kernel_shape: list[int] | None = None, pads: list[int] | None = None, strides: list[int] | None = None,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: list[int] | None = None,
+    group: int = 1,
+    kernel_shape: list[int] | None = None,
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Tensor:
     stride, dilation, margins = windows(x.shape[2:], w.shape[2:], auto_pad, pads, strides, dilations)
     return OPS["conv"](x, w, b, stride=tuple(stride), padding=tuple(margins), dilation=tuple(dilation), groups=group)
 
 
 @operator("ConvTranspose")
 def conv_transpose(
-    x: Tensor, w: Tensor, b: Tensor | None = None, *, auto_pad: str = "NOTSET", dilations: list[int] | None = None, group: int = 1,
-    kernel_shape: list[int] | None = None, output_padding: list[int] | None = None, output_shape: list[int] | None = None,
-    pads: list[int] | None = None, strides: list[int] | None = None,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    w: Tensor,
+    b: Tensor | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: list[int] | None = None,
+    group: int = 1,
+    kernel_shape: list[int] | None = None,
+    output_padding: list[int] | None = None,
+    output_shape: list[int] | None = None,
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Tensor:
     n = x.ndim - 2
     kernel, stride, dilation = w.shape[2:], list(strides or [1] * n), list(dilations or [1] * n)
     extra = list(output_padding or [0] * n)
@@ -112,10 +133,19 @@ def conv_transpose(
 
 @operator("DeformConv")
 def deform_conv(
-    x: Tensor, w: Tensor, offset: Tensor, b: Tensor | None = None, mask: Tensor | None = None, *, dilations: list[int] | None = None,
-    group: int = 1, kernel_shape: list[int] | None = None, offset_group: int = 1, pads: list[int] | None = None,
+    x: Tensor,
+    w: Tensor,
+    offset: Tensor,
+    b: Tensor | None = None,
+    mask: Tensor | None = None,
+    *,
+    dilations: list[int] | None = None,
+    group: int = 1,
+    kernel_shape: list[int] | None = None,
+    offset_group: int = 1,
+    pads: list[int] | None = None,
     strides: list[int] | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Each tap is read between four points, at its place plus an offset.  https://arxiv.org/abs/1811.11168"""
     if x.ndim != 4:
         raise OnnxError(f"DeformConv takes pictures [n, c, h, w] but was given {x.spec}")
@@ -166,9 +196,17 @@ def _ceiled(sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int], 
 
 @operator("MaxPool")
 def max_pool(
-    ctx: Any, x: Tensor, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations: list[int] | None = None, kernel_shape: list[int],
-    pads: list[int] | None = None, storage_order: int = 0, strides: list[int] | None = None,
-) -> Any:  # fmt: skip
+    ctx: Any,
+    x: Tensor,
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    dilations: list[int] | None = None,
+    kernel_shape: list[int],
+    pads: list[int] | None = None,
+    storage_order: int = 0,
+    strides: list[int] | None = None,
+) -> Any:
     stride, dilation, margins = windows(x.shape[2:], kernel_shape, auto_pad, pads, strides, dilations)
     more = _ceiled(x.shape[2:], kernel_shape, stride, dilation, margins) if ceil_mode else [0] * len(stride)
     lowest = -math.inf if x.dtype.kind == "f" else candle.iinfo(x.dtype).min
@@ -200,9 +238,16 @@ def _unpadded(at: Tensor, shape: Sequence[int], padded: Sequence[int], lo: Seque
 
 @operator("AveragePool")
 def average_pool(
-    x: Tensor, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, count_include_pad: int = 0, dilations: list[int] | None = None,
-    kernel_shape: list[int], pads: list[int] | None = None, strides: list[int] | None = None,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    count_include_pad: int = 0,
+    dilations: list[int] | None = None,
+    kernel_shape: list[int],
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Tensor:
     stride, dilation, margins = windows(x.shape[2:], kernel_shape, auto_pad, pads, strides, dilations)
     more = _ceiled(x.shape[2:], kernel_shape, stride, dilation, margins) if ceil_mode else [0] * len(stride)
     lo, hi = [0, 0] + [a for a, _ in margins], [0, 0] + [b for _, b in margins]
@@ -222,9 +267,16 @@ def average_pool(
 
 @operator("LpPool")
 def lp_pool(
-    x: Tensor, *, auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations: list[int] | None = None, kernel_shape: list[int], p: int = 2,
-    pads: list[int] | None = None, strides: list[int] | None = None,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    *,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    dilations: list[int] | None = None,
+    kernel_shape: list[int],
+    p: int = 2,
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Tensor:
     stride, dilation, margins = windows(x.shape[2:], kernel_shape, auto_pad, pads, strides, dilations)
     more = _ceiled(x.shape[2:], kernel_shape, stride, dilation, margins) if ceil_mode else [0] * len(stride)
     lo, hi = [0, 0] + [a for a, _ in margins], [0, 0] + [b + m for (_, b), m in zip(margins, more)]
@@ -250,9 +302,14 @@ def global_lp_pool(x: Tensor, *, p: float = 2) -> Tensor:
 
 @operator("MaxUnpool")
 def max_unpool(
-    x: Tensor, at: Tensor, output_shape: Host = None, *, kernel_shape: list[int], pads: list[int] | None = None,
+    x: Tensor,
+    at: Tensor,
+    output_shape: Host = None,
+    *,
+    kernel_shape: list[int],
+    pads: list[int] | None = None,
     strides: list[int] | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     n = len(kernel_shape)
     stride, margin = strides or [1] * n, pads or [0] * 2 * n
     usual = [(s - 1) * st - margin[i] - margin[n + i] + k for i, (s, st, k) in enumerate(zip(x.shape[2:], stride, kernel_shape))]
@@ -272,9 +329,14 @@ def max_unpool(
 
 @operator("Col2Im")
 def col2im(
-    x: Tensor, image_shape: Host, block_shape: Host, *, dilations: list[int] | None = None, pads: list[int] | None = None,
+    x: Tensor,
+    image_shape: Host,
+    block_shape: Host,
+    *,
+    dilations: list[int] | None = None,
+    pads: list[int] | None = None,
     strides: list[int] | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     sizes, block = _ints(image_shape), _ints(block_shape)
     n, channels = len(sizes), x.shape[1] // int(np.prod(block))
     stride, dilation, margins = windows(sizes, block, "NOTSET", pads, strides, dilations)
@@ -301,9 +363,19 @@ def _per_channel(v: Tensor, x: Tensor) -> Tensor:
 
 @operator("BatchNormalization")
 def batch_norm(
-    ctx: Any, x: Tensor, scale: Tensor, b: Tensor, mean: Tensor, var: Tensor, *, epsilon: float = 1e-5, momentum: float = 0.9,
-    spatial: int = 1, is_test: int = 0, training_mode: int = 0,
-) -> Any:  # fmt: skip
+    ctx: Any,
+    x: Tensor,
+    scale: Tensor,
+    b: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    spatial: int = 1,
+    is_test: int = 0,
+    training_mode: int = 0,
+) -> Any:
     if ctx.version < 7 and not is_test and ctx.outputs > 1:
         training_mode = 1
     if not training_mode:

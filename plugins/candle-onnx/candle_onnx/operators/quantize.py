@@ -40,9 +40,16 @@ def _whole(x: Tensor) -> Tensor:
 
 @operator("QuantizeLinear")
 def quantize_linear(
-    x: Tensor, scale: Tensor, zero: Tensor | None = None, *, axis: int = 1, block_size: int = 0, output_dtype: int = 0,
-    precision: int = 0, saturate: int = 1,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    scale: Tensor,
+    zero: Tensor | None = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+    output_dtype: int = 0,
+    precision: int = 0,
+    saturate: int = 1,
+) -> Tensor:
     wanted = zero.dtype if zero is not None else dtype_of(output_dtype) if output_dtype else candle.uint8
     kind = dtype_of(precision) if precision else scale.dtype
     kind = candle.float32 if kind.kind != "f" else kind
@@ -138,20 +145,41 @@ def _conv_total(x: Tensor, w: Tensor, x_zero: Tensor | None, w_zero: Tensor | No
 
 @operator("ConvInteger")
 def conv_integer(
-    x: Tensor, w: Tensor, x_zero: Tensor | None = None, w_zero: Tensor | None = None, *, auto_pad: str = "NOTSET",
-    dilations: list[int] | None = None, group: int = 1, kernel_shape: list[int] | None = None, pads: list[int] | None = None,
+    x: Tensor,
+    w: Tensor,
+    x_zero: Tensor | None = None,
+    w_zero: Tensor | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: list[int] | None = None,
+    group: int = 1,
+    kernel_shape: list[int] | None = None,
+    pads: list[int] | None = None,
     strides: list[int] | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     attrs = {"auto_pad": auto_pad, "pads": pads, "strides": strides, "dilations": dilations, "group": group}
     return _conv_total(x, w, x_zero, w_zero, attrs)
 
 
 @operator("QLinearConv")
 def q_linear_conv(
-    x: Tensor, x_scale: Tensor, x_zero: Tensor, w: Tensor, w_scale: Tensor, w_zero: Tensor, y_scale: Tensor, y_zero: Tensor,
-    b: Tensor | None = None, *, auto_pad: str = "NOTSET", dilations: list[int] | None = None, group: int = 1,
-    kernel_shape: list[int] | None = None, pads: list[int] | None = None, strides: list[int] | None = None,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    x_scale: Tensor,
+    x_zero: Tensor,
+    w: Tensor,
+    w_scale: Tensor,
+    w_zero: Tensor,
+    y_scale: Tensor,
+    y_zero: Tensor,
+    b: Tensor | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: list[int] | None = None,
+    group: int = 1,
+    kernel_shape: list[int] | None = None,
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Tensor:
     attrs = {"auto_pad": auto_pad, "pads": pads, "strides": strides, "dilations": dilations, "group": group}
     total = _conv_total(x, w, x_zero, w_zero, attrs)
     channels = (1, -1, *[1] * (x.ndim - 2))

@@ -92,10 +92,23 @@ def _clipped(x: Tensor, clip: float | None) -> Tensor:
 
 @operator("RNN")
 def rnn(
-    ctx: Any, x: Tensor, w: Tensor, r: Tensor, b: Tensor | None = None, lengths: Tensor | None = None, initial_h: Tensor | None = None, *,
-    activation_alpha: list[float] | None = None, activation_beta: list[float] | None = None, activations: list[str] | None = None,
-    clip: float | None = None, direction: str = "forward", hidden_size: int | None = None, layout: int = 0, output_sequence: int = 0,
-) -> Any:  # fmt: skip
+    ctx: Any,
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Tensor | None = None,
+    lengths: Tensor | None = None,
+    initial_h: Tensor | None = None,
+    *,
+    activation_alpha: list[float] | None = None,
+    activation_beta: list[float] | None = None,
+    activations: list[str] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int | None = None,
+    layout: int = 0,
+    output_sequence: int = 0,
+) -> Any:
     directions, hidden = w.shape[0], r.shape[-1]
     fs = _functions(activations or ["Tanh"] * directions, activation_alpha, activation_beta)
 
@@ -110,11 +123,24 @@ def rnn(
 
 @operator("GRU")
 def gru(
-    ctx: Any, x: Tensor, w: Tensor, r: Tensor, b: Tensor | None = None, lengths: Tensor | None = None, initial_h: Tensor | None = None, *,
-    activation_alpha: list[float] | None = None, activation_beta: list[float] | None = None, activations: list[str] | None = None,
-    clip: float | None = None, direction: str = "forward", hidden_size: int | None = None, layout: int = 0, linear_before_reset: int = 0,
+    ctx: Any,
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Tensor | None = None,
+    lengths: Tensor | None = None,
+    initial_h: Tensor | None = None,
+    *,
+    activation_alpha: list[float] | None = None,
+    activation_beta: list[float] | None = None,
+    activations: list[str] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int | None = None,
+    layout: int = 0,
+    linear_before_reset: int = 0,
     output_sequence: int = 0,
-) -> Any:  # fmt: skip
+) -> Any:
     directions, hidden = w.shape[0], r.shape[-1]
     fs = _functions(activations or ["Sigmoid", "Tanh"] * directions, activation_alpha, activation_beta)
 
@@ -144,11 +170,26 @@ def gru(
 
 @operator("LSTM")
 def lstm(
-    ctx: Any, x: Tensor, w: Tensor, r: Tensor, b: Tensor | None = None, lengths: Tensor | None = None, initial_h: Tensor | None = None,
-    initial_c: Tensor | None = None, peepholes: Tensor | None = None, *, activation_alpha: list[float] | None = None,
-    activation_beta: list[float] | None = None, activations: list[str] | None = None, clip: float | None = None,
-    direction: str = "forward", hidden_size: int | None = None, input_forget: int = 0, layout: int = 0, output_sequence: int = 0,
-) -> Any:  # fmt: skip
+    ctx: Any,
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Tensor | None = None,
+    lengths: Tensor | None = None,
+    initial_h: Tensor | None = None,
+    initial_c: Tensor | None = None,
+    peepholes: Tensor | None = None,
+    *,
+    activation_alpha: list[float] | None = None,
+    activation_beta: list[float] | None = None,
+    activations: list[str] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int | None = None,
+    input_forget: int = 0,
+    layout: int = 0,
+    output_sequence: int = 0,
+) -> Any:
     directions, n = w.shape[0], r.shape[-1]
     fs = _functions(activations or ["Sigmoid", "Tanh", "Tanh"] * directions, activation_alpha, activation_beta)
 

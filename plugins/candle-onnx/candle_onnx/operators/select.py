@@ -104,9 +104,15 @@ def unique(ctx: Any, x: Tensor, *, axis: int | None = None, sorted: int = 1) -> 
 
 @operator("NonMaxSuppression")
 def non_max_suppression(
-    ctx: Any, boxes: Tensor, scores: Tensor, max_output_boxes_per_class: Tensor | None = None, iou_threshold: Tensor | None = None,
-    score_threshold: Tensor | None = None, *, center_point_box: int = 0,
-) -> Tensor:  # fmt: skip
+    ctx: Any,
+    boxes: Tensor,
+    scores: Tensor,
+    max_output_boxes_per_class: Tensor | None = None,
+    iou_threshold: Tensor | None = None,
+    score_threshold: Tensor | None = None,
+    *,
+    center_point_box: int = 0,
+) -> Tensor:
     from ..run import known
 
     def one(v: Any, default: float) -> float:

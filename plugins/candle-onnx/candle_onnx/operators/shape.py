@@ -8,6 +8,7 @@ import numpy as np
 
 import candle
 from candle import Tensor
+from candle.tensor import untraced
 
 from ..errors import OnnxError
 from ..table import Host, operator
@@ -21,7 +22,9 @@ def _ints(x: Any) -> list[int]:
 
 
 def _on_host(x: Any) -> Tensor:
-    return candle.tensor(np.asarray(x), device="numpy")
+    """A number that is known, whether or not a capture is under way."""
+    with untraced():
+        return candle.tensor(np.asarray(x), device="numpy")
 
 
 def _shape_of(x: Any) -> tuple[int, ...]:
@@ -268,9 +271,17 @@ def reverse_sequence(x: Tensor, lengths: Tensor, *, batch_axis: int = 1, time_ax
 
 @operator("Constant")
 def constant(
-    ctx: Any, *, value: Any = None, sparse_value: Any = None, value_float: Any = None, value_floats: Any = None, value_int: Any = None,
-    value_ints: Any = None, value_string: Any = None, value_strings: Any = None,
-) -> Any:  # fmt: skip
+    ctx: Any,
+    *,
+    value: Any = None,
+    sparse_value: Any = None,
+    value_float: Any = None,
+    value_floats: Any = None,
+    value_int: Any = None,
+    value_ints: Any = None,
+    value_string: Any = None,
+    value_strings: Any = None,
+) -> Any:
     if value is not None or sparse_value is not None:
         return value if value is not None else sparse_value
     if value_string is not None or value_strings is not None:

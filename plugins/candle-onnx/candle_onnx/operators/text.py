@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,8 @@ def string_normalizer(
         raise OnnxError(f"StringNormalizer takes strings of shape [n] or [1, n] but was given {list(np.shape(x))}")
     stop = set(stopwords or ()) if is_case_sensitive else {s.lower() for s in stopwords or ()}
     kept = [s for s in x.reshape(-1) if (s if is_case_sensitive else s.lower()) not in stop]
-    change = {"LOWER": str.lower, "UPPER": str.upper, "NONE": str}[case_change_action]
-    found = np.array([change(s) for s in kept] or [""], object)
+    changes: dict[str, Callable[[str], str]] = {"LOWER": str.lower, "UPPER": str.upper, "NONE": str}
+    found = np.array([changes[case_change_action](s) for s in kept] or [""], object)
     return found if np.ndim(x) == 1 else found[None]
 
 
@@ -61,9 +62,19 @@ def regex_full_match(x: Any, *, pattern: str = "") -> Tensor:
 
 @operator("TfIdfVectorizer")
 def tf_idf_vectorizer(
-    ctx: Any, x: Any, *, max_gram_length: int, max_skip_count: int, min_gram_length: int, mode: str, ngram_counts: list[int],
-    ngram_indexes: list[int], pool_int64s: list[int] | None = None, pool_strings: list[str] | None = None, weights: list[float] | None = None,
-) -> Tensor:  # fmt: skip
+    ctx: Any,
+    x: Any,
+    *,
+    max_gram_length: int,
+    max_skip_count: int,
+    min_gram_length: int,
+    mode: str,
+    ngram_counts: list[int],
+    ngram_indexes: list[int],
+    pool_int64s: list[int] | None = None,
+    pool_strings: list[str] | None = None,
+    weights: list[float] | None = None,
+) -> Tensor:
     pool: list[Any] = list(pool_strings if pool_strings is not None else pool_int64s or ())
     grams: dict[tuple[Any, ...], int] = {}
     number = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import candle
@@ -21,7 +22,7 @@ def _groups(xs: tuple[Tensor, ...], parts: int) -> list[tuple[Tensor, ...]]:
     return [tuple(xs[k * n + i] for k in range(parts)) for i in range(n)]
 
 
-def _by_kind(rows: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+def _by_kind(rows: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     return tuple([x for column in zip(*rows) for x in column])
 
 
@@ -40,9 +41,15 @@ def adagrad(
 
 @operator("Adam", domain=_DOMAIN)
 def adam(
-    r: Tensor, t: Tensor, *xs: Tensor, alpha: float = 0.9, beta: float = 0.999, epsilon: float = 1e-6, norm_coefficient: float = 0.0,
+    r: Tensor,
+    t: Tensor,
+    *xs: Tensor,
+    alpha: float = 0.9,
+    beta: float = 0.999,
+    epsilon: float = 1e-6,
+    norm_coefficient: float = 0.0,
     norm_coefficient_post: float = 0.0,
-) -> Any:  # fmt: skip
+) -> Any:
     step = t.to(dtype=r.dtype)
     rate = candle.where(step > 0, r * (1 - beta**step).sqrt() / (1 - alpha**step), r)
     rows = []
