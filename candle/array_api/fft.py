@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, Callable, Sequence
 
 from ..device import resolve
-from ..dtype import as_dtype
-from ..op import FUNCTIONS, normalize_dim
-from .array import DTYPES, Array, unwrap
+from ..op import FUNCTIONS
+from .array import Array, axes_of, standard_dtype, unwrap
 
 # The kinds of numbers each transform takes.
 _ALONG = {"fft": "fc", "ifft": "fc", "rfft": "f", "irfft": "fc", "hfft": "fc", "ihfft": "f"}
@@ -55,8 +54,8 @@ for _name, _kinds in _OVER.items():
 
 
 def _frequencies(name: str, n: int, d: float, dtype: Any, device: Any) -> Array:
-    wanted = None if dtype is None else as_dtype(dtype)
-    if wanted is not None and (wanted not in DTYPES or wanted.kind != "f"):
+    wanted = standard_dtype(dtype)
+    if wanted is not None and wanted.kind != "f":
         raise TypeError(f"fft.{name} gives float32 or float64 but {wanted} was asked for")
     return Array(FUNCTIONS[f"fft_{name}"](n, d, dtype=wanted, device=resolve(device)))
 
@@ -71,21 +70,17 @@ def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None
     return _frequencies("rfftfreq", n, d, dtype, device)
 
 
-def _shift(name: str, x: Array, axes: int | Sequence[int] | None) -> Array:
+def _shift(name: str, x: Array, axes: int | tuple[int, ...] | None) -> Array:
     t = _operand(name, x, "fc")
-    dims = range(t.ndim) if axes is None else [axes] if isinstance(axes, int) else axes
-    at = [normalize_dim(a, t.ndim, f"fft.{name}'s axes") for a in dims]
-    if len(set(at)) < len(at):
-        raise ValueError(f"fft.{name} shifts each axis once but was given axes={axes}")
-    return Array(FUNCTIONS[f"fft_{name}"](t, at))
+    return Array(FUNCTIONS[f"fft_{name}"](t, axes_of(axes, t.ndim, f"fft.{name}'s axes")))
 
 
-def fftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
+def fftshift(x: Array, /, *, axes: int | tuple[int, ...] | None = None) -> Array:
     """The elements moved so that frequency zero stands in the middle."""
     return _shift("fftshift", x, axes)
 
 
-def ifftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
+def ifftshift(x: Array, /, *, axes: int | tuple[int, ...] | None = None) -> Array:
     """What ``fftshift`` moved, moved back."""
     return _shift("ifftshift", x, axes)
 

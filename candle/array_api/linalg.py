@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 from .. import dtype as dt
-from ..dtype import DType, as_dtype
-from ..op import FUNCTIONS, OPS, normalize_dim
+from ..op import FUNCTIONS, OPS
 from ..tensor import Tensor
-from .array import DTYPES, Array, cast, together, unwrap
-from .functions import matmul, matrix_transpose, tensordot, vecdot
+from .array import Array, axes_of, cast, together, unwrap
+from .products import matmul, matrix_transpose, tensordot, vecdot
+from .reductions import accumulated
+
+
+class EigResult(NamedTuple):
+    """Eigenvalues, and eigenvectors as columns; both complex."""
+
+    eigenvalues: Array
+    eigenvectors: Array
 
 
 class EighResult(NamedTuple):
@@ -98,6 +105,16 @@ def diagonal(x: Array, /, *, offset: int = 0) -> Array:
     if -m <= offset <= n:
         return Array(FUNCTIONS["linalg_diagonal"](t, offset=offset))
     return Array(t.new_zeros((*t.shape[:-2], 0)))
+
+
+def eig(x: Array, /) -> EigResult:
+    """Eigenvalues, in no order, and eigenvectors (columns of length one) of a square matrix, both complex."""
+    return EigResult(*map(Array, OPS["linalg_eig"](_inexact("eig", x))))
+
+
+def eigvals(x: Array, /) -> Array:
+    """Eigenvalues of a square matrix, complex and in no order."""
+    return Array(OPS["linalg_eigvals"](_inexact("eigvals", x)))
 
 
 def eigh(x: Array, /) -> EighResult:
@@ -202,40 +219,28 @@ def svdvals(x: Array, /) -> Array:
     return Array(OPS["linalg_svdvals"](_inexact("svdvals", x)))
 
 
-def _sum_dtype(given: DType, dtype: Any) -> DType:
-    """What the standard sums integers in: int64, or uint64 for those without sign."""
-    if dtype is not None:
-        wanted = as_dtype(dtype)
-        if wanted not in DTYPES:
-            raise TypeError(f"the standard has no dtype {wanted}")
-        return wanted
-    return {"i": dt.int64, "u": dt.uint64}.get(given.kind, given)
-
-
 def trace(x: Array, /, *, offset: int = 0, dtype: Any = None) -> Array:
     """The sum of a diagonal of each matrix."""
     t = _matrices("trace", unwrap(x))
     if t.dtype.kind == "b":
         raise TypeError(f"linalg.trace takes numbers but was given {t.spec}")
-    wanted = _sum_dtype(t.dtype, dtype)
+    wanted = accumulated(t, dtype)
     return Array(cast(diagonal(x, offset=offset)._tensor, wanted).sum(-1, dtype=wanted))
 
 
-def vector_norm(x: Array, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False, ord: Any = 2) -> Array:
+def vector_norm(x: Array, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, ord: Any = 2) -> Array:
     """The norm (sum |x|^ord)^(1/ord) along some axes, by default of all elements; ord may be 0 or infinite."""
     t = _inexact("vector_norm", x)
-    dims = None if axis is None else [axis] if isinstance(axis, int) else list(axis)
-    if dims is not None:
-        dims = [normalize_dim(d, t.ndim, "linalg.vector_norm's axis") for d in dims]
-        if not dims:
-            # No axes: each element is a vector of its own.
-            t, dims = t.unsqueeze(-1), [t.ndim]
-            return Array(FUNCTIONS["linalg_vector_norm"](t, ord, dims, False))
+    dims = None if axis is None else axes_of(axis, t.ndim, "linalg.vector_norm's axis")
+    if dims == ():
+        # No axes: each element is a vector of its own.
+        return Array(FUNCTIONS["linalg_vector_norm"](t.unsqueeze(-1), ord, [t.ndim], False))
     return Array(FUNCTIONS["linalg_vector_norm"](t, ord, dims, keepdims))
 
 
 __all__ = [
-    "cholesky", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "matmul", "matrix_norm", "matrix_power", "matrix_rank",
+    "cholesky", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "matmul", "matrix_norm", "matrix_power",
+    "matrix_rank",
     "matrix_transpose", "outer", "pinv", "qr", "slogdet", "solve", "svd", "svdvals", "tensordot", "trace", "vecdot",
     "vector_norm",
 ]  # fmt: skip

@@ -26,4 +26,4 @@ def candle_datasets() -> dict[str, str]:
 
 @hookimpl
 def candle_commands() -> dict[str, str]:
-    return {"datasets": "candle_datasets.command"}
+    return {"datasets": "candle_datasets.command", "train": "candle_datasets.train"}

@@ -9,12 +9,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
-from .. import nn, optim
-from ..device import set_default_device
-from ..errors import CandleError, FormatError
-from ..random import manual_seed
-from ..tensor import Tensor
-from .trainer import Trainer
+from candle import CandleError, FormatError, Tensor, manual_seed, nn, optim, set_default_device
+from candle.train import Trainer
+
+from . import DataLoader, load
 
 __all__ = ["accuracy", "from_config"]
 
@@ -119,10 +117,6 @@ def _loss(here: Path, part: Mapping[str, Any]) -> Callable[..., Tensor]:
 
 
 def _loaders(here: Path, part: Mapping[str, Any], seed: int) -> tuple[Any, Any]:
-    try:
-        from candle_datasets import DataLoader, load
-    except ModuleNotFoundError as e:
-        raise CandleError("candle train reads data through candle-datasets: pip install candle-datasets") from e
     shared = {k: v for k, v in part.items() if k not in ("train", "valid", "transform")}
     transform = _object(here, part["transform"], "[data] transform") if "transform" in part else None
 

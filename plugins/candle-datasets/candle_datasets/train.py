@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .output import print_json
+from candle.cli.output import print_json
 
 examples = """
 candle train examples/mnist.toml
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..train.config import from_config
+    from .config import from_config
 
     trainer = from_config(args.config)
     if args.steps is not None:
