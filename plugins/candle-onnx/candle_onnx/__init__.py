@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["OnnxError", "OnnxModel", "load"]
+__all__ = ["OnnxError", "OnnxModel", "export", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -12,6 +12,10 @@ def __getattr__(name: str) -> Any:
         from . import model
 
         return getattr(model, name)
+    if name == "export":
+        from .exporter import export
+
+        return export
     if name == "OnnxError":
         from .errors import OnnxError
 
