@@ -21,24 +21,28 @@ from candle.tensor import no_grad, untraced
 from .errors import OnnxError
 from .values import number_of
 
-__all__ = ["ROWS", "Emitter", "Writable", "writes"]
+__all__ = ["ROWS", "Emitter", "Writable", "writable", "writes"]
 
 
 class Row(NamedTuple):
-    """How an op is written: ``fn(e, *names, **attrs)`` gives the name of its result; ``when`` says from specs whether it can."""
+    """How an op is written: ``fn(e, *names, **attrs)`` gives the name of its result; ``when`` says from specs whether it can.
+
+    ``single``: runtimes have no kernel of the operator for float64, which is written by the expansion.
+    """
 
     fn: Callable[..., Any]
     when: Callable[..., bool] | None
+    single: bool
 
 
 ROWS: dict[str, Row] = {}
 
 
-def writes(name: str, when: Callable[..., bool] | None = None) -> Callable[[Any], Any]:
+def writes(name: str, when: Callable[..., bool] | None = None, single: bool = False) -> Callable[[Any], Any]:
     """Enter the form of an op; ``when(*specs, **attrs)`` may restrict it, and else the op is written by its expansion."""
 
     def enter(fn: Any) -> Any:
-        ROWS[name] = Row(fn, when)
+        ROWS[name] = Row(fn, when, single)
         return fn
 
     return enter
@@ -69,7 +73,15 @@ class Writable(Reference):
         row = self.rows.get(op.name)
         if row is None or (row.when is not None and not row.when(*specs, **attrs)):
             return None
+        if row.single and any(s is not None and s.dtype is candle.float64 for s in specs):
+            return None
         return super().kernel(op, out, specs, attrs) or functools.partial(_composite, op)
+
+
+@functools.cache
+def writable() -> Writable:
+    """The one target; what it decided about calls is kept with it."""
+    return Writable()
 
 
 def _composite(op: Op, out: Any, *xs: Any, **attrs: Any) -> Any:
@@ -97,17 +109,20 @@ _WIDER = {
     "uint32": ("int64", "float64"), "uint64": ("int64", "float64"), "int64": ("float64",),
     "float16": ("float32",), "bfloat16": ("float32",), "float64": ("float32",),
 }  # fmt: skip
-# Schemas admit more types of integers than runtimes have kernels for.
+# Schemas admit more types than runtimes have kernels for: what those of onnxruntime take.
+_FLOATS = {"float16", "bfloat16", "float32", "float64"}
+_NUMBERS = {"int32", "int64"} | _FLOATS
 _NARROW = {
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Neg", "Sign", "Abs", "Relu", "Clip", "ReduceSum", "ReduceProd", "ReduceMin",
-                     "ReduceMax", "ReduceMean", "TopK", "MatMul", "CumSum", "Max", "Min", "Less", "LessOrEqual", "Greater",
-                     "GreaterOrEqual", "ArgMax", "Range", "Einsum", "Pow"),
-                    {"int32", "int64", "float16", "bfloat16", "float32", "float64"}),
-    "Mod": {"int32", "int64", "uint32", "uint64", "float16", "float32", "float64"},
-    "Equal": {"bool", "int32", "int64", "float16", "bfloat16", "float32", "float64"},
-    "Celu": {"float32"},
-    "Erf": {"float16", "bfloat16", "float32"},
-    "GroupNormalization": {"float32"},
+    **dict.fromkeys(
+        ("Abs Add Clip CumSum Div Einsum MatMul Mul Neg Pow Range ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
+         "ScatterElements Sub TopK").split(), _NUMBERS,
+    ),
+    **dict.fromkeys("Max Min Mod".split(), {"uint32", "uint64"} | _NUMBERS),
+    **dict.fromkeys("Greater GreaterOrEqual Less LessOrEqual".split(), {"uint64"} | _NUMBERS),
+    **dict.fromkeys("ArgMax ArgMin".split(), {"int32", "float16", "bfloat16", "float32", "float64"}),
+    "Equal": {"bool", "uint64"} | _NUMBERS,
+    "Where": {"uint8"} | _NUMBERS,
+    "Pad": {"bool", "int8", "uint8", "uint32", "uint64"} | _NUMBERS,
 }  # fmt: skip
 
 

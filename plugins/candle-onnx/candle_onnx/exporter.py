@@ -18,7 +18,7 @@ from candle.graph import LEAF, Input, capture
 from candle.symbolic import SymbolicGraph
 from candle.tensor import no_grad
 
-from .emit import Emitter, Writable
+from .emit import Emitter, writable
 from .errors import OnnxError
 from .values import number_of
 
@@ -83,9 +83,10 @@ def _captured(
                 found: Any = fn
             else:
                 found, known = _capture(fn, inputs, names, dynamic)
-            lowered = found.lower(Writable())
+            lowered = found.lower(writable())
     except KernelError as e:
-        raise OnnxError(f"this has no form in ONNX: {str(e).partition(';')[0]}") from e
+        said = str(e).partition(";")[0].replace("trace has no kernel for", "ONNX has no operator for")
+        raise OnnxError(f"{said}, so it cannot be exported") from e
     if isinstance(lowered, SymbolicGraph):
         return lowered.shown, {str(p): p for p in lowered.places.values()}, known
     return lowered.pruned(), {}, known
@@ -189,7 +190,7 @@ def _written(graph: Graph, sizes: Mapping[str, Any], input_names: Sequence[str] 
     e.label = ""
     outputs = []
     for o, name in zip(graph.results, results):
-        e.nodes.append(helper.make_node("Identity", [env[o.value]], [name]))
+        e.nodes.append(helper.make_node("Identity", [e.cast(env[o.value], o.spec.dtype)], [name]))
         outputs.append(_info(name, o.spec))
     _shortened(e, set(results), {*names, *weights, *e.constants})
     used = {x for n in e.nodes for x in n.input}

@@ -11,18 +11,22 @@ from candle import Spec
 
 from ..emit import Emitter, writes
 
+_SINGLE = frozenset("acos acosh asin asinh atan atanh cosh erf mish sinh softsign tan".split())
+
 # Ops that ONNX has under the same name.
 for _name in (
-    "abs acos acosh asin asinh atan atanh ceil cos cosh erf exp floor log mish neg reciprocal relu round sigmoid sign sin sinh "
+    "abs acos acosh asin asinh atan atanh ceil cos cosh erf exp floor log mish neg reciprocal relu round sigmoid sin sinh "
     "softsign sqrt tan tanh"
 ).split():
 
     def _same(e: Emitter, x: str, *, op_type: str = _name.capitalize(), **_: Any) -> str:
-        if e.kinds[x].kind in "biu" and op_type in ("Ceil", "Floor", "Round"):
-            return str(e.Identity(x))
+        kind = e.kinds[x].kind
+        if (kind in "biu" and op_type in ("Ceil", "Floor", "Round")) or (kind == "u" and op_type == "Abs"):
+            return x
         return str(e.node(op_type, x))
 
-    writes(_name, (lambda x, *, decimals: decimals == 0) if _name == "round" else None)(_same)
+    _when = {"round": lambda x, *, decimals: decimals == 0, "relu": lambda x: x.dtype.kind == "f"}.get(_name)
+    writes(_name, _when, single=_name in _SINGLE)(_same)
 
 # Ops of two operands: their operator, and that for booleans where it is another.
 _BINARY = {
@@ -41,6 +45,13 @@ for _name, (_numbers, _bools) in _BINARY.items():
         return a.dtype is b.dtype is candle.bool
 
     writes(_name, None if _numbers else _bool)(_two)
+
+
+@writes("sign")
+def sign(e: Emitter, x: str) -> Any:
+    """ONNX's own gives NaN for NaN."""
+    zero = e.like(x, 0)
+    return e.Sub(e.cast(e.Greater(x, zero), e.kinds[x]), e.cast(e.Less(x, zero), e.kinds[x]))
 
 
 @writes("ne")
@@ -94,7 +105,7 @@ def _truncated(e: Emitter, x: str) -> str:
 
 @writes("trunc")
 def trunc(e: Emitter, x: str) -> Any:
-    return e.Identity(x) if e.kinds[x].kind in "biu" else _truncated(e, x)
+    return x if e.kinds[x].kind in "biu" else _truncated(e, x)
 
 
 @writes("trunc_divide")
@@ -168,37 +179,37 @@ def isinf(e: Emitter, x: str) -> Any:
 # -- activations -----------------------------------------------------------------------------------
 
 
-@writes("gelu", when=lambda x, **_: x.dtype.kind == "f" and x.dtype.itemsize < 8)
+@writes("gelu", single=True)
 def gelu(e: Emitter, x: str, *, approximate: str) -> Any:
     return e.Gelu(x, approximate=approximate)
 
 
-@writes("elu")
+@writes("elu", single=True)
 def elu(e: Emitter, x: str, *, alpha: float) -> Any:
     return e.Elu(x, alpha=alpha)
 
 
-@writes("selu")
+@writes("selu", single=True)
 def selu(e: Emitter, x: str) -> Any:
     return e.Selu(x, alpha=1.6732632423543772, gamma=1.0507009873554805)
 
 
-@writes("leaky_relu")
+@writes("leaky_relu", single=True)
 def leaky_relu(e: Emitter, x: str, *, negative_slope: float) -> Any:
     return e.LeakyRelu(x, alpha=negative_slope)
 
 
-@writes("hardsigmoid")
+@writes("hardsigmoid", single=True)
 def hardsigmoid(e: Emitter, x: str) -> Any:
     return e.HardSigmoid(x, alpha=1 / 6, beta=0.5)
 
 
-@writes("hardswish")
+@writes("hardswish", single=True)
 def hardswish(e: Emitter, x: str) -> Any:
     return e.HardSwish(x)
 
 
-@writes("softplus", when=lambda x, *, beta, threshold: beta == 1 and threshold >= 20 and x.dtype.itemsize < 8)
+@writes("softplus", when=lambda x, *, beta, threshold: beta == 1 and threshold >= 20, single=True)
 def softplus(e: Emitter, x: str, *, beta: float, threshold: float) -> Any:
     return e.Softplus(x)
 
@@ -207,7 +218,7 @@ def _channels(x: Spec, weight: Spec) -> bool:
     return weight.size == 1 or x.ndim >= 2
 
 
-@writes("prelu", when=_channels)
+@writes("prelu", when=_channels, single=True)
 def prelu(e: Emitter, x: str, weight: str) -> Any:
     ndim = e.specs[x].ndim
     n = e.specs[weight].shape[0] if e.specs[weight].ndim else 1

@@ -40,7 +40,7 @@ def squeeze(e: Emitter, x: str, *, dim: Any) -> Any:
 
 @writes("permute")
 def permute(e: Emitter, x: str, *, dims: Any) -> Any:
-    return e.Transpose(x, perm=list(dims))
+    return e.Transpose(x, perm=list(dims)) if dims else x
 
 
 @writes("transpose")
@@ -90,7 +90,7 @@ def triu(e: Emitter, x: str, *, diagonal: Any) -> Any:
     return e.Trilu(x, e.Squeeze(e.ints([diagonal])), upper=1)
 
 
-@writes("pixel_shuffle", when=lambda x, **_: x.ndim == 4)
+@writes("pixel_shuffle", when=lambda x, **_: x.ndim == 4 and x.dtype.kind == "f")
 def pixel_shuffle(e: Emitter, x: str, *, upscale_factor: int) -> Any:
     return e.DepthToSpace(x, blocksize=upscale_factor, mode="CRD")
 
@@ -125,27 +125,34 @@ def select(e: Emitter, x: str, *, dim: int, index: Any) -> Any:
     return e.Gather(x, e.Squeeze(e.ints([index])), axis=dim)
 
 
-def _all_but(dim: int, x: Spec, index: Spec) -> bool:
-    return x.ndim > 0 and all(n == m for i, (n, m) in enumerate(zip(x.shape, index.shape)) if i != dim)
+def _placed(x: Spec, *rest: Spec, **attrs: Any) -> bool:
+    return x.ndim > 0
 
 
-@writes("gather", when=lambda x, index, *, dim: _all_but(dim, x, index))
+@writes("gather", when=_placed)
 def gather(e: Emitter, x: str, index: str, *, dim: int) -> Any:
     return e.GatherElements(x, _ids(e, index), axis=dim)
 
 
-@writes("scatter_set", when=lambda x, index, src, *, dim: x.ndim > 0 and index.shape == src.shape)
+def _part(e: Emitter, src: str, index: str) -> str:
+    """Of a source, what an index has a place for."""
+    have, wanted = e.specs[src].shape, e.specs[index].shape
+    dims = [d for d, (n, m) in enumerate(zip(have, wanted)) if n != m]
+    return str(e.Slice(src, e.ints([0] * len(dims)), e.ints([wanted[d] for d in dims]), e.ints(dims))) if dims else src
+
+
+@writes("scatter_set", when=_placed)
 def scatter_set(e: Emitter, x: str, index: str, src: str, *, dim: int) -> Any:
-    return e.ScatterElements(x, _ids(e, index), src, axis=dim)
+    return e.ScatterElements(x, _ids(e, index), _part(e, src, index), axis=dim)
 
 
-def _fits(x: Spec, index: Spec, src: Spec, **attrs: Any) -> bool:
-    return x.ndim > 0 and index.shape == src.shape and x.dtype.kind in "iuf"
-
-
-@writes("scatter_add", when=_fits)
+@writes("scatter_add", when=_placed)
 def scatter_add(e: Emitter, x: str, index: str, src: str, *, dim: int) -> Any:
-    return e.ScatterElements(x, _ids(e, index), src, axis=dim, reduction="add")
+    """In half precision summed in single."""
+    kind = e.kinds[x]
+    wide = candle.float32 if kind.kind == "f" and kind.itemsize < 4 else candle.int32 if kind is candle.bool else kind
+    part = e.cast(_part(e, src, index), wide)
+    return e.cast(e.ScatterElements(e.cast(x, wide), _ids(e, index), part, axis=dim, reduction="add"), kind)
 
 
 # -- made from nothing -----------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def _floats(x: Spec, *rest: Any, **_: Any) -> bool:
     return x.dtype.kind == "f" and x.ndim >= 3
 
 
-@writes("conv", when=_floats)
+@writes("conv", when=_floats, single=True)
 def conv(e: Emitter, x: str, weight: str, bias: str | None, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     return e.Conv(
         x, weight, bias, strides=e.static(stride, "strides"), pads=e.static(_pairs(padding), "margins"),
@@ -48,7 +48,12 @@ def conv(e: Emitter, x: str, weight: str, bias: str | None, *, stride: Any, padd
     )  # fmt: skip
 
 
-@writes("conv_transpose", when=_floats)
+def _inside(x: Spec, *rest: Any, stride: Any, output_padding: Any, **_: Any) -> bool:
+    """Runtimes refuse what is added beyond a stride."""
+    return _floats(x) and all(p < s for p, s in zip(output_padding, stride))
+
+
+@writes("conv_transpose", when=_inside, single=True)
 def conv_transpose(e: Emitter, x: str, weight: str, bias: str | None, *, stride: Any, padding: Any, output_padding: Any,
                    groups: int, dilation: Any) -> Any:  # fmt: skip
     return e.ConvTranspose(
@@ -88,7 +93,7 @@ def max_pool_with_indices(e: Emitter, x: str, *, kernel_size: Any, stride: Any, 
     return y, e.Mod(at, plane)
 
 
-@writes("avg_pool", when=_pools)
+@writes("avg_pool", when=_pools, single=True)
 def avg_pool(e: Emitter, x: str, *, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
              divisor_override: Any, dilation: Any) -> Any:  # fmt: skip
     return e.AveragePool(
@@ -105,7 +110,7 @@ for _n in (1, 2, 3):
         sizes = output_size if isinstance(output_size, tuple) else (output_size,)
         return x.ndim == n + 2 and x.dtype.kind == "f" and set(sizes) == {1}
 
-    writes(f"adaptive_avg_pool{_n}d", when=_one)(_whole)
+    writes(f"adaptive_avg_pool{_n}d", when=_one, single=True)(_whole)
 
 
 # -- other sizes -----------------------------------------------------------------------------------
@@ -117,7 +122,7 @@ def _resizes(x: Spec, *, size: Any, scale_factor: Any, mode: str, align_corners:
     return scale_factor is None and (mode == "nearest" or x.ndim == 4)
 
 
-@writes("interpolate", when=_resizes)
+@writes("interpolate", when=_resizes, single=True)
 def interpolate(e: Emitter, x: str, *, size: Any, mode: str, align_corners: Any, **_: Any) -> Any:
     how = (
         {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
