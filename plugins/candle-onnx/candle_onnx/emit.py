@@ -322,4 +322,3 @@ def symbolic(values: Any) -> bool:
     if isinstance(values, (tuple, list)):
         return any(symbolic(v) for v in values)
     return isinstance(values, str)
-
