@@ -18,7 +18,7 @@ QUERY ?= how do I keep bread fresh
 .venv/test.stamp: pyproject.toml $(PLUGINS) | .venv/demo.stamp
 	$(PIP) torch==2.13.0
 	$(PIP) -e '.[dev,models,testing]' $(foreach p,$(PLUGINS),-e '$(patsubst %/,%,$(dir $(p)))[test]')
-	$(PIP) sentence-transformers transformers array-api-strict
+	$(PIP) array-api-strict gguf sentence-transformers sentencepiece transformers
 	touch $@
 
 demo: .venv/demo.stamp

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from . import dispatch, embedding, startup
+from . import dispatch, embedding, jax_device, startup
 from .harness import report
 
-_ALL = {"startup": startup.rows, "dispatch": dispatch.rows, "embedding": embedding.rows}
+_ALL = {"startup": startup.rows, "dispatch": dispatch.rows, "embedding": embedding.rows, "jax": jax_device.rows}
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib as _importlib
+import math as _math
 from typing import Any as _Any
 
 from . import ops as _table  # declares the table
@@ -38,7 +39,7 @@ attach_operators()
 _public: dict[str, _Any] = {**OPS, **FUNCTIONS}
 for _module in (_create, _random, _grad, _errors, device_module, _compile):
     _public.update({_name: getattr(_module, _name) for _name in _module.__all__})
-for _d in _dtype.EVERY:
+for _d in _dtype.EVERY + _dtype.QUANTISED:
     _public[_d.name] = _d
 for _alias, _d in _dtype._ALIASES.items():
     _public.setdefault(_alias, _d)
@@ -54,17 +55,23 @@ for _name in (
     "set_default_dtype",
 ):
     _public[_name] = getattr(_dtype, _name)
+for _name in ("clone", "detach", "is_complex", "is_floating_point", "is_nonzero", "is_same_size", "is_signed", "numel"):
+    _public[_name] = getattr(Tensor, _name)
+_public.update(e=_math.e, inf=_math.inf, nan=_math.nan, newaxis=None, pi=_math.pi)
 globals().update({_name: _value for _name, _value in _public.items() if _name.isidentifier() and not _name.startswith("_")})
 dtype = _dtype
 
 # What is imported when it is first used: a submodule, or "module:name".
 _LAZY = {
     "array_api": "array_api",
+    "autograd": "autograd",
     "fft": "fft",
     "formats": "formats",
+    "func": "func",
     "hookimpl": "plugins:hookimpl",
     "inspect": "formats:inspect",
     "linalg": "linalg",
+    "special": "special",
     "load": "formats:load",
     "models": "models",
     "nn": "nn",
@@ -73,6 +80,7 @@ _LAZY = {
     "save": "formats:save",
     "set_printoptions": "display:set_printoptions",
     "testing": "testing",
+    "text": "text",
 }
 
 
@@ -84,6 +92,8 @@ def __getattr__(name: str) -> _Any:
         load_ops()
         if name in OPS:
             return OPS[name]
+        if name.endswith("_") and not name.startswith("_") and callable(getattr(Tensor, name, None)):
+            return getattr(Tensor, name)
         import difflib
 
         near = difflib.get_close_matches(name, [*_public, *_LAZY], 1)

@@ -45,6 +45,7 @@ class Backend:
     kernels: Mapping[str, Kernel] = {}
     dtypes: Sequence[DType] = dt.EVERY  # those it stores
     api_version: tuple[int, int] = (1, 0)
+    subnormals: bool = True  # it computes with subnormal numbers; else they count as zeros
 
     @property
     def device(self) -> Device:
@@ -82,7 +83,11 @@ class Backend:
         return None
 
     def compile(self, graph: Any) -> Callable[..., Any]:
-        """Make a lowered graph callable on this backend's data; by default, op by op."""
+        """Make a lowered graph callable on this backend's data; by default, op by op.
+
+        States the graph gives another value may be written over.  A callable that does so has an attribute ``donates``, their
+        positions among the inputs, and is called with ``sole=``: for each, whether its tensor alone holds it (see ``sole``).
+        """
         return graph.interpreter(self)
 
     def synchronize(self) -> None:
@@ -171,10 +176,22 @@ def reference_kernel(op: Op) -> Kernel:
     return binary
 
 
+def blockwise(op: Op, kernel: Kernel, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Kernel:
+    """A kernel of a movement op for quantised operands that are arrays of blocks: it is told sizes in blocks."""
+    translated = op.in_blocks(specs, attrs)
+    return lambda out, *xs, **_: kernel(out, *xs, **translated)
+
+
+def holds_blocks(op: Op, specs: Sequence[Spec | None]) -> bool:
+    """Whether a call moves quantised operands."""
+    return bool(op.blocks) and any(s is not None and s.dtype.kind == "q" for s in specs)
+
+
 class Reference(Backend):
-    """NumPy, straight from the op declarations: right, and always there."""
+    """NumPy, straight from the op declarations: right, and always there.  Quantised tensors are arrays of blocks."""
 
     name = "numpy"
+    dtypes = dt.EVERY + dt.QUANTISED
 
     def __init__(self) -> None:
         self.kernels = {op.name: reference_kernel(op) for op in OPS.values() if not op.composite}
@@ -182,7 +199,8 @@ class Reference(Backend):
     def kernel(self, op: Op, out: Any, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> Kernel | None:
         if op.name not in self.kernels and not op.composite:
             self.kernels = {**self.kernels, op.name: reference_kernel(op)}
-        return super().kernel(op, out, specs, attrs)
+        found = super().kernel(op, out, specs, attrs)
+        return blockwise(op, found, specs, attrs) if found is not None and holds_blocks(op, specs) else found
 
     def put(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if array.flags.writeable or not array.dtype.isnative:
@@ -194,15 +212,20 @@ class Reference(Backend):
         return data
 
     def from_dlpack(self, capsule: Any) -> Any:
-        return np.from_dlpack(capsule)
+        try:
+            return np.from_dlpack(capsule)
+        except (BufferError, RuntimeError, TypeError):  # bfloat16, memory elsewhere
+            return None
 
     def writer(self, op: Op, x: Any) -> Kernel | None:
         into = op.into
-        if into is None or x.value.base is not None or not x.value.flags.owndata or _holders(x) > _SOLE:
+        if into is None or x.value.base is not None or not x.value.flags.owndata or not sole(x):
             return None
 
         def write(out: Spec, data: Any, *xs: Any, **attrs: Any) -> Any:
             data.flags.writeable = True
+            if holds_blocks(op, (out,)):
+                attrs = op.in_blocks((out,), attrs)
             with np.errstate(all="ignore"):
                 return into(data, *xs, **attrs)
 
@@ -229,3 +252,8 @@ def _sole() -> int:
 
 
 _SOLE = _sole()
+
+
+def sole(x: Any) -> bool:
+    """Whether a tensor alone holds its data, as far as Python knows: exported storage is the backend's to remember."""
+    return _holders(x) <= _SOLE

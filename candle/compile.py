@@ -8,6 +8,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
+from .backend import sole
 from .errors import CaptureError, GradientError
 from .grad import _play, call
 from .graph import LEAF, Captured, Graph, Input, Output, flatten, trace_function, unflatten
@@ -36,6 +37,7 @@ class _Entry:
         self.specs = [s.spec for s in self.states]
         self.nodes = [s.node is not None for s in self.states]
         self.run = backend.compile(graph)
+        self.donates: Sequence[int] = getattr(self.run, "donates", ())
         self.results = [o.spec for o in graph.outputs if o.target is None][: len(captured.results)]
         self.tracked = [r.node is not None for r in captured.results]
 
@@ -49,7 +51,11 @@ class _Entry:
 
     def __call__(self, tensors: Sequence[Tensor]) -> Any:
         inputs = [*tensors, *self.states]
-        found = self.run(*[t.value for t in inputs])
+        if self.donates:
+            alone = [sole(inputs[at]) for at in self.donates]
+            found = self.run(*[t.value for t in inputs], sole=alone)
+        else:
+            found = self.run(*[t.value for t in inputs])
         backend = self.backend
         made: list[Tensor] = [Tensor(v, s, backend) for v, s in zip(found, self.results)]
         if self.pulled is not None:
@@ -310,4 +316,6 @@ def compile(fn: Any = None, *, limit: int = 64) -> Any:
     """
     if fn is None:
         return functools.partial(compile, limit=limit)
+    if not callable(fn):
+        raise TypeError(f"compile takes a function or a module but was given {type(fn).__name__} {fn!r:.60}")
     return Compiled(fn, limit)

@@ -11,11 +11,13 @@ from .device import resolve
 from .dtype import DType, as_dtype
 from .errors import DTypeError, ShapeError
 from .op import OPS, Spec
+from .op import broadcast_shapes as broadcast
 from .tensor import Tensor, current_trace, run
 
 __all__ = [
-    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like",
-    "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like",
+    "arange", "as_tensor", "asarray", "broadcast_shapes", "empty", "empty_like", "eye", "from_dlpack", "from_numpy",
+    "frombuffer", "full", "full_like", "is_tensor", "linspace", "logspace", "ones", "ones_like", "scalar_tensor",
+    "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -34,6 +36,8 @@ def _array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
                 array = _defaults(array)
         else:
             array = np.asarray(value)
+            if dtype.kind in "iu" and not hasattr(value, "dtype"):
+                _fits(array, dtype)
             if array.dtype != dtype.numpy:
                 with np.errstate(all="ignore"):
                     array = array.astype(dtype.numpy)
@@ -45,6 +49,16 @@ def _array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
         raise DTypeError(f"a tensor is made of numbers but {value!r:.80} was given, which NumPy makes {array.dtype}")
     as_dtype(array.dtype)
     return array
+
+
+def _fits(array: np.ndarray[Any, Any], dtype: DType) -> None:
+    """Raise DTypeError where Python's numbers are beyond an integer dtype, which would wrap them around."""
+    if not array.size or array.dtype.kind not in "iuf":
+        return
+    limits = dt.iinfo(dtype)
+    for v in (array.min(), array.max()):
+        if not limits.min <= v <= limits.max:
+            raise DTypeError(f"{dtype} holds integers from {limits.min} to {limits.max} but {v} was given; use a wider dtype")
 
 
 def _flat(value: Any) -> Any:
@@ -72,7 +86,7 @@ def _defaults(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _made(array: np.ndarray[Any, Any], backend: Any) -> Tensor:
-    return Tensor(backend.put(array), Spec(array.shape, as_dtype(array.dtype)), backend)
+    return Tensor(backend.put(array), Spec.of(array), backend)
 
 
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -132,7 +146,7 @@ def from_dlpack(source: Any, device: Any = None, copy: bool | None = None) -> Te
             data = data.copy()
         return _made(data, backend)
     array = backend.get(data)
-    return Tensor(data, Spec(array.shape, as_dtype(array.dtype)), backend)
+    return Tensor(data, Spec.of(array), backend)
 
 
 def _host_array(source: Any) -> np.ndarray[Any, Any]:
@@ -185,8 +199,36 @@ def full(size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requ
     """One number everywhere; its Python type decides the dtype where none is given."""
     if isinstance(fill_value, Tensor):
         dtype, fill_value = dtype or fill_value.dtype, fill_value.item()
+    if not isinstance(fill_value, (bool, int, float, complex, np.number, np.bool_)):
+        raise DTypeError(f"full takes a number to fill with but was given {type(fill_value).__name__} {fill_value!r:.60}")
     dtype = as_dtype(dtype if dtype is not None else type(fill_value))
     return _fill(_shape((size,) if isinstance(size, int) else (tuple(size),)), fill_value, dtype, device, requires_grad)
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether something is a tensor."""
+    return isinstance(x, Tensor)
+
+
+def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
+    """A vector of the numbers that lie in a buffer (bytes, an array, a mapped file), copied."""
+    kind = as_dtype(dtype)
+    try:
+        array = np.frombuffer(buffer, kind.numpy, count, offset).copy()
+    except ValueError as e:
+        raise ShapeError(
+            f"frombuffer found no {'whole ' if count < 0 else ''}number of {kind} from byte {offset} on: {e}"
+        ) from None
+    return tensor(array, requires_grad=requires_grad)
+
+
+def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
+    """The shape that several shapes broadcast to; raises ShapeError where they do not."""
+    given = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    found = broadcast(*given)
+    if found is None:
+        raise ShapeError(f"the shapes {', '.join(map(str, given))} do not broadcast")
+    return found
 
 
 def scalar_tensor(value: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -238,11 +280,13 @@ def full_like(x: Tensor, fill_value: Any, dtype: Any = None, device: Any = None,
     )
 
 
-def zeros_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(
+    x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
+) -> Tensor:
     return full_like(x, 0, dtype, device, requires_grad)
 
 
-def ones_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(x: Tensor, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
     return full_like(x, 1, dtype, device, requires_grad)
 
 
@@ -264,12 +308,16 @@ for _name in ("zeros", "ones", "empty"):
     setattr(Tensor, f"new_{_name}", _new(_name))
 
 
-def _new_full(self: Tensor, size: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-    return _fill(_shape((size,)), fill_value, as_dtype(dtype or self.dtype), self.backend)
+def _new_full(
+    self: Tensor, size: Any, fill_value: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    return _fill(
+        _shape((size,)), fill_value, as_dtype(dtype or self.dtype), self.backend if device is None else device, requires_grad
+    )
 
 
-def _new_tensor(self: Tensor, data: Any, dtype: Any = None) -> Tensor:
-    return tensor(data, dtype or self.dtype, self.backend)
+def _new_tensor(self: Tensor, data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    return tensor(data, dtype or self.dtype, self.backend if device is None else device, requires_grad)
 
 
 _METHODS = {

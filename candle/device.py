@@ -58,7 +58,8 @@ def resolve(device: Any = None) -> Backend:
             _made[name] = _make(kind, int(index) if colon else None)
         made = _made[name]
         canonical = str(made.device)
-        return _made.setdefault(canonical, made)
+        made = _made[name] = _made.setdefault(canonical, made)
+        return made
 
 
 def _make(kind: str, index: int | None) -> Backend:

@@ -16,18 +16,23 @@ class DType:
     """An element type.  There is one object per type: compare with ``is`` or ``==``.
 
     ``kind`` is one of "b" bool, "i" signed, "u" unsigned, "f" floating, "c" complex, "s" storage only
-    (casts and movement) and "q" block-quantised; ``numpy`` is the NumPy dtype of one element
-    (for "q" kinds, of one byte).
+    (casts and movement) and "q" block-quantised.  ``numpy`` is the NumPy dtype of what is stored: an element, or for
+    "q" kinds a block of ``block`` elements that follow each other along the last dimension.  ``itemsize`` is its bytes.
     """
 
     __slots__ = ("block", "itemsize", "kind", "name", "numpy")
 
-    def __init__(self, name: str, numpy: Any, kind: str, block: Any = None) -> None:
+    def __init__(self, name: str, numpy: Any, kind: str, block: int = 1) -> None:
         self.name = name
         self.numpy = np.dtype(numpy)
         self.kind = kind
         self.itemsize = self.numpy.itemsize
         self.block = block
+
+    @property
+    def bits(self) -> float:
+        """The bits that an element takes."""
+        return self.itemsize * 8 / self.block
 
     @property
     def is_floating_point(self) -> bool:
@@ -73,9 +78,10 @@ def _declare(name: str, numpy: Any, kind: str) -> DType:
 
 
 def register_dtype(dtype: DType) -> DType:
-    """Add a block-quantised dtype to those that ``as_dtype`` knows by name."""
+    """Add a dtype to those that ``as_dtype`` knows by name, and by the NumPy dtype of what it stores."""
     if _BY_NAME.setdefault(dtype.name, dtype) is not dtype:
         raise DTypeError(f"there is already a dtype called {dtype.name}")
+    _BY_NUMPY.setdefault(dtype.numpy, dtype)
     return dtype
 
 
@@ -114,6 +120,47 @@ ALL = BOOL + NUMBERS
 INEXACT = FLOATS + COMPLEX
 STORAGE = tuple(_declare(n, getattr(ml_dtypes, n), "s") for n in _STORAGE_NAMES if hasattr(ml_dtypes, n))
 EVERY = ALL + STORAGE
+
+# -- block-quantised kinds ---------------------------------------------------------------------------
+
+# Name, elements to a block, and GGML's struct of one block (ggml-common.h), little-endian and packed.  The struct is
+# wrapped in a field of the kind's name, so that arrays of blocks say what they are although two kinds share a layout.
+_H = "<f2"
+_BLOCKS: tuple[tuple[str, int, tuple[tuple[Any, ...], ...]], ...] = (
+    ("q4_0", 32, (("d", _H), ("qs", "u1", 16))),
+    ("q4_1", 32, (("d", _H), ("m", _H), ("qs", "u1", 16))),
+    ("q5_0", 32, (("d", _H), ("qh", "u1", 4), ("qs", "u1", 16))),
+    ("q5_1", 32, (("d", _H), ("m", _H), ("qh", "u1", 4), ("qs", "u1", 16))),
+    ("q8_0", 32, (("d", _H), ("qs", "i1", 32))),
+    ("q8_1", 32, (("d", _H), ("s", _H), ("qs", "i1", 32))),
+    ("q2_k", 256, (("scales", "u1", 16), ("qs", "u1", 64), ("d", _H), ("dmin", _H))),
+    ("q3_k", 256, (("hmask", "u1", 32), ("qs", "u1", 64), ("scales", "u1", 12), ("d", _H))),
+    ("q4_k", 256, (("d", _H), ("dmin", _H), ("scales", "u1", 12), ("qs", "u1", 128))),
+    ("q5_k", 256, (("d", _H), ("dmin", _H), ("scales", "u1", 12), ("qh", "u1", 32), ("qs", "u1", 128))),
+    ("q6_k", 256, (("ql", "u1", 128), ("qh", "u1", 64), ("scales", "i1", 16), ("d", _H))),
+    ("q8_k", 256, (("d", "<f4"), ("qs", "i1", 256), ("bsums", "<i2", 16))),
+    ("iq2_xxs", 256, (("d", _H), ("qs", "<u2", 32))),
+    ("iq2_xs", 256, (("d", _H), ("qs", "<u2", 32), ("scales", "u1", 8))),
+    ("iq2_s", 256, (("d", _H), ("qs", "u1", 32), ("signs", "u1", 32), ("qh", "u1", 8), ("scales", "u1", 8))),
+    ("iq3_xxs", 256, (("d", _H), ("qs", "u1", 64), ("scales", "u1", 32))),
+    ("iq3_s", 256, (("d", _H), ("qs", "u1", 64), ("qh", "u1", 8), ("signs", "u1", 32), ("scales", "u1", 4))),
+    ("iq1_s", 256, (("d", _H), ("qs", "u1", 32), ("qh", "<u2", 8))),
+    ("iq1_m", 256, (("qs", "u1", 32), ("qh", "u1", 16), ("scales", "u1", 8))),
+    ("iq4_nl", 32, (("d", _H), ("qs", "u1", 16))),
+    ("iq4_xs", 256, (("d", _H), ("scales_h", "<u2"), ("scales_l", "u1", 4), ("qs", "u1", 128))),
+    ("tq1_0", 256, (("qs", "u1", 48), ("qh", "u1", 4), ("d", _H))),
+    ("tq2_0", 256, (("qs", "u1", 64), ("d", _H))),
+    ("mxfp4", 32, (("e", "u1"), ("qs", "u1", 16))),
+    ("nvfp4", 64, (("d", "u1", 4), ("qs", "u1", 32))),
+)  # fmt: skip
+
+
+def _quantised(name: str, block: int, struct: Any) -> DType:
+    return register_dtype(DType(name, [(name, list(struct))], "q", block))
+
+
+QUANTISED = tuple(_quantised(*row) for row in _BLOCKS)
+
 
 _ALIASES = {
     "bool_": bool_, "half": float16, "float": float32, "double": float64, "short": int16, "int": int32,
@@ -190,7 +237,9 @@ def promote_types(a: DType, b: DType) -> DType:
     if a is b:
         return a
     if a.kind not in _RANK or b.kind not in _RANK:
-        raise DTypeError(f"{a} and {b} do not mix: storage dtypes take part in casts and movement only; cast one first")
+        raise DTypeError(
+            f"{a} and {b} do not mix: storage and quantised dtypes take part in casts and movement only; cast one first"
+        )
     low, high = sorted((a, b), key=lambda d: _RANK[d.kind])
     if _RANK[low.kind] < _RANK[high.kind]:
         if low.kind == "f":
@@ -214,7 +263,7 @@ def _combine(higher: DType | None, lower: DType | None) -> DType | None:
     """A category of operands takes another dtype from a weaker category only if that one is of a higher kind."""
     if higher is None or lower is None:
         return higher or lower
-    if higher.kind == "s" or lower.kind == "s":
+    if higher.kind in "sq" or lower.kind in "sq":
         return promote_types(higher, lower)
     if higher.kind == "c":
         return higher

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import inspect
+import itertools
 import weakref
 from typing import Any, Callable, Iterable, Sequence
 
 from . import dtype as dt
 from .errors import GradientError, ShapeError
 from .op import OPS, ZERO, Op, Spec
-from .tensor import Leaf, Node, Pick, Tensor, enable_grad, no_grad, run, set_grad_enabled
+from .tensor import Leaf, Node, Pick, Tensor, enable_grad, no_grad, run
 
 __all__ = ["backward", "checkpoint", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -27,9 +27,87 @@ _FREED = object()
 _retained: weakref.WeakKeyDictionary[Any, weakref.ref[Tensor]] = weakref.WeakKeyDictionary()
 
 
+_hooks: weakref.WeakKeyDictionary[Any, dict[int, Callable[[Tensor], Any]]] = weakref.WeakKeyDictionary()
+_after: weakref.WeakKeyDictionary[Any, dict[int, Callable[[Tensor], Any]]] = weakref.WeakKeyDictionary()
+_numbers = itertools.count()
+
+
 def retain(x: Tensor) -> None:
     """Have ``backward`` leave the gradient of a tensor that is no leaf."""
     _retained[x.node] = weakref.ref(x)
+
+
+def retained(x: Tensor) -> bool:
+    return x.node in _retained
+
+
+class Handle:
+    """Takes a hook away again, by ``remove()`` or as a context manager."""
+
+    def __init__(self, hooks: dict[int, Any], number: int) -> None:
+        self.hooks, self.number = hooks, number
+
+    def remove(self) -> None:
+        self.hooks.pop(self.number, None)
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.remove()
+
+
+def hook(x: Tensor, function: Callable[[Tensor], Any], after: bool = False) -> Handle:
+    """Call a function with a tensor's gradient, which what it returns replaces; or ``after`` a leaf has got it, with the leaf."""
+    hooks = (_after if after else _hooks).setdefault(x.node, {})
+    number = next(_numbers)
+    hooks[number] = function
+    return Handle(hooks, number)
+
+
+def _hooked(node: Any, g: Tensor) -> Tensor:
+    for function in list(_hooks[node].values()):
+        found = function(g)
+        if found is not None:
+            if found.spec.shape != g.spec.shape:
+                raise GradientError(f"a hook gives a gradient of the shape of {g.spec} but gave {found.spec}")
+            g = found
+    return g
+
+
+_anomaly = False
+
+
+class set_detect_anomaly:
+    """Have backward passes fail at the first op whose gradient is NaN, as a function or a context manager."""
+
+    def __init__(self, mode: bool = True) -> None:
+        global _anomaly
+        self.before, _anomaly = _anomaly, bool(mode)
+
+    def __enter__(self) -> set_detect_anomaly:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        global _anomaly
+        _anomaly = self.before
+
+
+class detect_anomaly(set_detect_anomaly):
+    """Within it a backward pass fails at the first op whose gradient is NaN, and names it."""
+
+    def __init__(self, check_nan: bool = True) -> None:
+        super().__init__(check_nan)
+
+
+def _inspect(node: Node, pulled: Sequence[Tensor | None]) -> None:
+    for at, g in enumerate(pulled):
+        if g is not None and g.backend.name != "trace" and bool(g.isnan().any()):
+            given = ", ".join(map(str, node.plan.specs))
+            raise GradientError(
+                f"the gradient of {node.plan.op.name}({given}) with respect to operand {at} holds NaN; "
+                "look at what the forward pass gave it"
+            )
 
 
 def _order(roots: Iterable[Any], stop: frozenset[int]) -> list[Any]:
@@ -181,6 +259,8 @@ def _play(
             g = grads.pop(id(node), None)
             if g is None or not needed(node):
                 continue
+            if _hooks and node in _hooks:
+                g = _hooked(node, g)
             if id(node) in ids:
                 results[id(node)] = g
                 if stop:
@@ -188,6 +268,10 @@ def _play(
             if isinstance(node, Leaf):
                 if leaf is not None:
                     leaf(node, g)
+                    owner = node.owner() if _after and node in _after and node.owner is not None else None
+                    if owner is not None:
+                        for function in list(_after[node].values()):
+                            function(owner)
                 continue
             if isinstance(node, Pick):
                 parts = grads.setdefault(id(node.nodes[0]), [None] * len(node.nodes[0].plan.outs))
@@ -198,6 +282,8 @@ def _play(
                 if owner is not None:
                     owner.grad = _sum(owner.grad, g)
             pulled = _pull(node, g, tracked, needed)
+            if _anomaly:
+                _inspect(node, pulled)
             for before, d, spec in zip(node.nodes, pulled, node.plan.specs):
                 if before is not None and d is not None and needed(before):
                     _deliver(grads, before, _fit(d, spec))
@@ -244,26 +330,40 @@ def _seed(y: Tensor, g: Tensor | None) -> Tensor:
 
 
 def backward(
-    tensors: Sequence[Tensor],
-    gradients: Sequence[Tensor | None] | None = None,
+    tensors: Tensor | Sequence[Tensor],
+    gradients: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool = False,
     create_graph: bool = False,
+    inputs: Any = None,
 ) -> None:
-    """Add the gradient of some tensors to ``.grad`` of every leaf behind them."""
+    """Add the gradient of some tensors to ``.grad`` of every leaf behind them, or only of ``inputs``."""
+    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    gradients = [gradients] if isinstance(gradients, Tensor) else gradients
     seeds = [_seed(y, g) for y, g in zip(tensors, gradients or [None] * len(tensors))]
+    free = not (retain_graph or create_graph)
+
+    def give(owner: Tensor, g: Tensor) -> None:
+        before = owner.grad
+        if before is None:
+            owner.grad = g
+        elif create_graph:
+            owner.grad = before + g
+        else:
+            before._rebind(before.detach() + g)
+
+    if inputs is not None:
+        wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        for x, g in zip(wanted, _play(tensors, seeds, [x.node for x in wanted], create_graph, free=free)):
+            if g is not None:
+                give(x, g)
+        return
 
     def leaf(node: Leaf, g: Tensor) -> None:
         owner = node.owner() if node.owner is not None else None
         if owner is not None:
-            before = owner.grad
-            if before is None:
-                owner.grad = g
-            elif create_graph:
-                owner.grad = before + g
-            else:
-                before._rebind(before.detach() + g)
+            give(owner, g)
 
-    _play(tensors, seeds, None, create_graph, leaf=leaf, free=not (retain_graph or create_graph))
+    _play(tensors, seeds, None, create_graph, leaf=leaf, free=free)
 
 
 def _listed(xs: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
@@ -417,13 +517,13 @@ def hessian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 # -- ops made for one call -------------------------------------------------------------------------
 
 
-def _call_op(name: str, forward: Callable[..., Any], pull: Callable[..., Any], n: int, outs: Sequence[Spec]) -> Op:
+def _call_op(name: str, pull: Callable[..., Any], outs: Sequence[Spec]) -> Op:
     """An op of given results around a function of tensors; not in the table."""
 
-    def fn(*xs_: Any) -> Any:
-        return forward(*xs_)
+    def fn(*xs: Any) -> Any:
+        raise GradientError(f"{name} is on the tape only; it is no op that can be run again")
 
-    signature = f"{', '.join(chr(65 + i % 26) + '*' if False else 'X*' for i in range(1))} -> {', '.join(['Y'] * len(outs))}"
+    signature = f"X* -> {', '.join(['Y'] * len(outs))}"
     multiple = len(outs) > 1
     return Op(
         name, fn, signature, {"X": dt.EVERY}, composite=True, vjp=pull, method=False,
@@ -444,7 +544,7 @@ def call(name: str, xs: Sequence[Tensor], outs: Sequence[Tensor], pull: Callable
     def vjp(g: Any, _y: Any, *xs: Any) -> Any:
         return pull(g if multiple else (g,), *xs)
 
-    op = _call_op(name, lambda *_: None, vjp, len(xs), [o.spec for o in outs])
+    op = _call_op(name, vjp, [o.spec for o in outs])
     plan = object.__new__(Plan)
     plan.op, plan.backend, plan.attrs, plan.casts, plan.kernel = op, outs[0].backend, {}, None, None
     plan.specs, plan.outs, plan.single = tuple([x.spec for x in xs]), tuple([o.spec for o in outs]), not multiple
@@ -473,8 +573,10 @@ def _tracking() -> bool:
     return is_grad_enabled()
 
 
-def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, **kwargs: Any) -> Any:
     """Call a function without keeping what lies between its arguments and its result; the backward pass runs it again.
+
+    ``use_reentrant`` is PyTorch's and has no say here.
 
     Tensors that the function reaches without being given them (a module's parameters) get their gradients too.
     https://arxiv.org/abs/1604.06174
@@ -522,6 +624,3 @@ def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def _map_args(args: Sequence[Any], f: Callable[[Tensor], Tensor]) -> list[Any]:
     return [f(a) if isinstance(a, Tensor) else a for a in args]
-
-
-_ = inspect, set_grad_enabled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import os
@@ -466,8 +467,18 @@ def flatten(tree: Any, found: list[Tensor]) -> Any:
     if isinstance(tree, list):
         return [flatten(t, found) for t in tree]
     if isinstance(tree, dict):
-        return {k: flatten(t, found) for k, t in tree.items()}
+        return _like(tree, {k: flatten(t, found) for k, t in tree.items()})
     return tree
+
+
+def _like(tree: dict[Any, Any], items: dict[Any, Any]) -> dict[Any, Any]:
+    """Other members in a dictionary of the same kind, such as a model's named results."""
+    if type(tree) is dict:
+        return items
+    made = copy.copy(tree)
+    made.clear()
+    made.update(items)
+    return made
 
 
 def unflatten(tree: Any, tensors: Iterator[Any]) -> Any:
@@ -480,7 +491,7 @@ def unflatten(tree: Any, tensors: Iterator[Any]) -> Any:
     if isinstance(tree, list):
         return [unflatten(t, tensors) for t in tree]
     if isinstance(tree, dict):
-        return {k: unflatten(t, tensors) for k, t in tree.items()}
+        return _like(tree, {k: unflatten(t, tensors) for k, t in tree.items()})
     return tree
 
 
@@ -574,7 +585,7 @@ class Trace(Backend):
             return self._small[key]
         value = self.new()
         backend = _numpy() if self.target is None else self.target
-        self.constants[value] = Tensor(backend.put(array), Spec(array.shape, as_dtype(array.dtype)), backend)
+        self.constants[value] = Tensor(backend.put(array), Spec.of(array), backend)
         if key is not None:
             self._small[key] = value
         return value
@@ -643,6 +654,7 @@ class Trace(Backend):
             if x.backend is self:
                 written.append((x, "value", Tensor(x.value, x.spec, self)))
             x.value, x.spec, x.backend, x.node = value, spec, backend, node
+        self.saved = {}  # old values are held by their tensors alone again
         return written
 
 

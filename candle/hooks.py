@@ -8,7 +8,10 @@ from .plugins import hookimpl
 
 candle_api_version = (1, 0)
 
-_COMMANDS = ("bench", "check", "devices", "doctor", "embed", "inspect", "new-backend", "ops", "plugins", "search")
+_COMMANDS = (
+    "bench", "check", "convert", "dequantize", "devices", "doctor", "embed", "inspect", "new-backend", "ops", "plugins",
+    "quantize", "run", "search",
+)  # fmt: skip
 
 
 @hookimpl
@@ -18,7 +21,7 @@ def candle_backends() -> dict[str, str]:
 
 @hookimpl
 def candle_loaders() -> dict[str, str]:
-    names = ("safetensors", "sharded", "npz", "npy")
+    names = ("safetensors", "sharded", "gguf", "ggml", "torch", "npz", "npy", "llama2c", "imatrix")
     return {name: f"candle.formats.{name}" for name in names}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import operator
 import re
@@ -40,7 +41,13 @@ class Spec:
             sizes = tuple([n if isinstance(n, (int, str)) else operator.index(n) for n in shape])
             if any(n < 0 for n in sizes if not isinstance(n, str)):
                 raise ShapeError(f"sizes are at least 0 but the shape {sizes} was given")
-            key = sizes, as_dtype(dtype), tuple(map(type, sizes))
+            dtype = as_dtype(dtype)
+            if dtype.block > 1 and (not sizes or isinstance(sizes[-1], str) or sizes[-1] % dtype.block):
+                raise ShapeError(
+                    f"{dtype} keeps blocks of {dtype.block} elements along the last dimension, so that is a multiple of "
+                    f"{dtype.block}, but the shape {sizes} was given; dequantize() first to take blocks apart"
+                )
+            key = sizes, dtype, tuple(map(type, sizes))
             found = cls._interned.get(key)
         if found is None:
             found = object.__new__(cls)
@@ -65,8 +72,21 @@ class Spec:
         return n
 
     @property
+    def stored(self) -> tuple[int, ...]:
+        """The shape of what is stored: with as many blocks as the last dimension has, where the dtype is quantised."""
+        block = self.dtype.block
+        return self.shape if block == 1 else (*self.shape[:-1], self.shape[-1] // block)
+
+    @property
     def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
+        return self.size // self.dtype.block * self.dtype.itemsize
+
+    @classmethod
+    def of(cls, array: np.ndarray[Any, Any]) -> Spec:
+        """The spec of what a NumPy array stores."""
+        dtype = as_dtype(array.dtype)
+        shape = array.shape
+        return cls(shape if dtype.block == 1 else (*shape[:-1], shape[-1] * dtype.block), dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Spec, (self.shape, self.dtype)
@@ -180,6 +200,22 @@ _CANONICAL: dict[str, Callable[[Any, int, str], Any]] = {
 }
 _ATTR_ALIASES = {"axis": "dim", "keepdims": "keepdim", "axes": "dims"}
 
+# PyTorch's names for operands, by their place; "last" is the last one that must be given.
+_PLACES: dict[str, Any] = {
+    "input": 0, "self": 0, "tensor": 0, "input1": 0, "x1": 0, "other": 1, "exponent": 1, "input2": 1, "x2": 1, "tensor1": 1,
+    "tensor2": 2, "batch1": 1, "mat1": 1, "mat": 1, "vec1": 1, "batch2": "last", "mat2": "last", "vec": "last", "vec2": "last",
+    "tensors": 0,
+}  # fmt: skip
+
+
+def operand_name(keyword: str, names: Sequence[str]) -> str:
+    """The operand, out of some, that PyTorch gives another name; the keyword itself where it has no such meaning."""
+    at = _PLACES.get(keyword)
+    if at is None or not names:
+        return keyword
+    return names[-1] if at == "last" else names[at] if at < len(names) else keyword
+
+
 # How attributes are annotated in a declaration; the annotation says how the engine checks and
 # normalises the attribute before a kernel sees it.
 Dim = int  # counted from the front when it arrives
@@ -270,9 +306,12 @@ class Op:
     domain: tuple[float, float] = (-4.0, 4.0)  # where the elements of test operands lie
     sample: Callable[..., Any] | None = None  # draws operands and attributes, where the signature cannot
     terms: Callable[..., int] | None = None  # how many terms each element of the result sums
-    ulps: float = 8.0  # how many roundings a kernel may be off, per root of terms
+    ulps: float | None = None  # how many roundings a kernel may be off, per root of terms; see ``roundings``
     special: bool = True  # NaN and infinities are among the test operands
     unique: Callable[..., Any] | None = None  # (results, *operands, **attrs) -> what signs and order do not change
+    blocks: Callable[..., Any] | bool = False  # how it moves quantised operands: see ``in_blocks``; True where its expansion does
+    bound: Callable[..., Any] | None = None  # (*operands, **attrs) -> how far off each element may be beyond rounding
+    same: Callable[..., Any] | None = None  # (got, want, *operands, **attrs) -> what is wrong, where results may differ otherwise
     group: str = ""
 
     def __call__(self, *args: Any, **attrs: Any) -> Any:
@@ -283,6 +322,11 @@ class Op:
 
     def __reduce__(self) -> Any:
         return _find, (self.name,)
+
+    @property
+    def roundings(self) -> float:
+        """``ulps``, or by default 8, or none of an op that only moves, picks or casts (``wide=False``)."""
+        return self.ulps if self.ulps is not None else 8.0 if self.wide or self.composite else 0.0
 
     @property
     def doc(self) -> str:
@@ -347,6 +391,10 @@ class Op:
         """Sort a call's arguments into operands and attributes, as a user may give them."""
         names, known = self.operands, self.attrs
         attrs = {_ATTR_ALIASES[k] if k in _ATTR_ALIASES and k not in known else k: v for k, v in attrs.items()}
+        for k in [k for k in attrs if k in _PLACES and k not in known and k not in names]:
+            attrs[operand_name(k, names)] = attrs.pop(k)
+        if self.variadic and not args and names[-1] in attrs and len(names) == 1:
+            args = (attrs.pop(names[-1]),)
         if self.order is not None and len(args) > 1 and isinstance(args[1], (int, np.integer)):
             if len(args) > len(self.order):
                 raise TypeError(
@@ -414,7 +462,7 @@ class Op:
             allowed = self.types.get(letter) or (as_dtype(letter),)
             dtypes = {x.dtype for x in xs if isinstance(x, Spec)}
             dtype = dtypes.pop() if len(dtypes) == 1 and all(isinstance(x, Spec) for x in xs) else result_type(*xs)
-            if dtype not in allowed:
+            if dtype not in allowed and not (dtype.kind == "q" and self.blocks):
                 dtype = self._nearest(dtype, allowed, letter, operands)
             found[letter] = dtype
         return [None if x is None else found[letter] for letter, x in zip(letters, operands)]
@@ -474,6 +522,26 @@ class Op:
         else:
             dtypes = [found.get(o.letter) or attrs.get(o.letter) or as_dtype(o.letter) for o in self.outputs]
         return tuple([Spec(s, d) for s, d in zip(shapes, dtypes)])
+
+    def in_blocks(self, specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> dict[str, Any]:
+        """The attributes for a kernel that takes each block of quantised operands for one item.
+
+        An op that only moves elements says how with ``blocks(specs, attrs, size) -> attrs``, where ``size`` makes a
+        number of elements of the last dimension one of blocks.  Raises ShapeError where the call would take a block apart.
+        """
+        block = max([s.dtype.block for s in specs if s is not None])
+
+        def size(n: int) -> int:
+            if n % block:
+                raise self.torn(specs, f"{n} is no multiple of {block}")
+            return n // block
+
+        return dict(self.blocks(specs, attrs, size)) if callable(self.blocks) else dict(attrs)
+
+    def torn(self, specs: Sequence[Any], why: str) -> ShapeError:
+        """The error where a call would take blocks of quantised operands apart."""
+        given = ", ".join("nothing" if s is None else str(s) for s in specs)
+        return ShapeError(f"{self.name} moves whole blocks but was given {given}: {why}; dequantize() first")
 
     def misfit(self, specs: Sequence[Any], why: str = "") -> ShapeError:
         given = ", ".join("nothing" if s is None else str(s) for s in specs)
@@ -565,20 +633,38 @@ def composite(signature: str, types: Iterable[DType] | None = None, **fields: An
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
+def _with_names(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that takes its tensors under PyTorch's names too."""
+    code = fn.__code__
+    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    given = code.co_varnames[: code.co_argcount - len(fn.__defaults__ or ())]
+    if not given:
+        return fn
+
+    @functools.wraps(fn)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            kwargs = {k if k in known else operand_name(k, given): v for k, v in kwargs.items()}
+        return fn(*args, **kwargs)
+
+    return called
+
+
 def function(
-    method: bool | Callable[..., Any] = True, name: str | None = None, front: bool = False
+    method: bool | Callable[..., Any] = True, name: str | None = None, front: bool = False, in_place: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Offer a function that is no single op (it returns a list, or looks at values) in ``candle`` and as a Tensor method.
 
     ``method`` may be another function, where the method's arguments differ.  A ``front`` stands before the op of its
-    name, for call forms that an op's signature cannot say.
+    name, for call forms that an op's signature cannot say.  With ``in_place`` there is a method ``name_`` too.
     """
 
     def decorate(fn: Callable[..., Any]) -> Callable[..., Any]:
         key = name or fn.__name__.rstrip("_")
-        if (key in OPS) is not front or FUNCTIONS.setdefault(key, fn) is not fn:
+        if (key in OPS) is not front or key in FUNCTIONS:
             raise ValueError(f"there is no op called {key}" if front else f"there is already an op or a function called {key}")
-        fn.__dict__["method"] = method
+        fn.__dict__["method"], fn.__dict__["in_place"] = method, in_place
+        FUNCTIONS[key] = _with_names(fn)
         return fn
 
     return decorate

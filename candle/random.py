@@ -258,6 +258,8 @@ def bernoulli(p: Any, *, generator: Generator | None = None) -> Tensor:
     if not isinstance(p, Tensor):
         raise DTypeError(f"bernoulli takes a tensor of probabilities but was given {type(p).__name__}; use x.bernoulli_(p)")
     wide = p if p.dtype in (dt.float32, dt.float64) else p.float()
+    if current_trace() is None and not bool(((wide >= 0) & (wide <= 1)).all()):
+        raise DTypeError(f"bernoulli takes probabilities from 0 to 1 but {p.spec} holds others")
     return (rand(p.shape, generator=generator, dtype=wide.dtype, device=_of(p)) < wide).to(dtype=p.dtype)
 
 

@@ -164,6 +164,8 @@ class Plan:
         self.casts = tuple(casts) if any(c is not None for c in casts) else None
         self.attrs = op.complete(self.specs, attrs)
         self.outs = op.infer(self.specs, self.attrs)
+        if op.blocks and any(s is not None and s.dtype.kind == "q" for s in self.specs):
+            op.in_blocks(self.specs, self.attrs)  # refuses a movement that would take blocks apart
         self.single = not op.multiple
         self.out: Any = self.outs[0] if self.single else self.outs
         self.kernel = backend.kernel(op, self.out, self.specs, self.attrs)
@@ -471,13 +473,23 @@ class donating:
         _mode.donated = self.before
 
 
+_RESHAPE = {
+    "squeeze",
+    "unsqueeze",
+    "transpose",
+    "t",
+    "swapaxes",
+    "swapdims",
+}  # whose forms in place change the shape, as in PyTorch
+
+
 def in_place(name: str) -> Callable[..., Any]:
-    """``x.name_(...)``: give x the result of ``x.name(...)``, in x's own shape and dtype."""
+    """``x.name_(...)``: give x the result of ``x.name(...)``, in x's own dtype, and shape but for a few movements."""
 
     def method(self: Any, *args: Any, **attrs: Any) -> Any:
         with donating(self):
             new = getattr(self, name)(*args, **attrs)
-        return self._assign(new, name + "_")
+        return self._assign(new, name + "_", name in _RESHAPE)
 
     method.__name__ = name + "_"
     method.__doc__ = f"Give the tensor the values of ``{name}``; its shape and dtype stay."
@@ -542,6 +554,8 @@ class Tensor(TensorMethods):
         """The number of elements."""
         return self.spec.size
 
+    nelement, ndimension = numel, dim
+
     def element_size(self) -> int:
         return self.spec.dtype.itemsize
 
@@ -551,17 +565,50 @@ class Tensor(TensorMethods):
     def is_complex(self) -> bool:
         return self.spec.dtype.kind == "c"
 
-    def is_contiguous(self) -> bool:
+    def is_signed(self) -> bool:
+        return self.spec.dtype.kind not in "bu"
+
+    def is_nonzero(self) -> bool:
+        """Whether the only element is not zero."""
+        return self.__bool__()
+
+    def is_same_size(self, other: Tensor) -> bool:
+        return self.shape == other.shape
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
         """True: how a value is laid out is the backend's affair."""
         return True
 
-    def contiguous(self) -> Tensor:
+    def contiguous(self, memory_format: Any = None) -> Tensor:
         return self
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Steps, in elements, of a row-major layout: what other libraries are handed is such."""
+        steps = [1] * self.ndim
+        for at in range(self.ndim - 2, -1, -1):
+            steps[at] = steps[at + 1] * max(self.shape[at + 1], 1)
+        return tuple(steps) if dim is None else steps[_op.normalize_dim(dim, self.ndim)]
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether it lies in this process's memory."""
+        return self.device.type in ("cpu", "numpy")
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    def get_device(self) -> int:
+        """The number of its device, -1 where that has none."""
+        return -1 if self.is_cpu or self.device.index is None else self.device.index
 
     # -- values in and out --------------------------------------------------------------------------
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """The values as a NumPy array, read-only where memory is shared.  Tracked tensors are given too."""
+        """The values as a NumPy array, read-only where memory is shared; of a quantised tensor its blocks.
+
+        Tracked tensors are given too.
+        """
         if self.backend.name == "trace":
             raise CaptureError(
                 f"a {self.spec} of a function being captured has no values yet; keep .numpy(), .item() and `if tensor:` "
@@ -582,7 +629,7 @@ class Tensor(TensorMethods):
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
-        array = self.numpy()
+        array = (self._cast(dt.float32) if self.spec.dtype.kind == "q" else self).numpy()
         return (array if array.dtype.kind in "biufc" else array.astype(np.float64)).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
@@ -603,6 +650,16 @@ class Tensor(TensorMethods):
                 return getattr(inputs[1], reflected[ufunc.__name__])(inputs[0])
         arrays = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
         return getattr(ufunc, method)(*arrays, **kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's other functions, ``np.sum`` and the like: tensors as arrays, and arrays come back."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return value.numpy()
+            return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+
+        return func(*plain(args), **{k: plain(v) for k, v in kwargs.items()})
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         return self.backend.dlpack(self.value, **kwargs)
@@ -644,6 +701,9 @@ class Tensor(TensorMethods):
 
     def __hash__(self) -> int:
         return id(self)
+
+    def __reversed__(self) -> Tensor:
+        return self.flip(0) if self.ndim else self
 
     def __contains__(self, value: Any) -> bool:
         return bool((self == value).any())
@@ -744,6 +804,32 @@ class Tensor(TensorMethods):
 
         retain(self)
 
+    @property
+    def retains_grad(self) -> bool:
+        """Whether ``retain_grad`` was called on it."""
+        from .grad import retained
+
+        return not self.is_leaf and retained(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> Any:
+        """Call a function with this tensor's gradient when that is known; what it returns, if not None, is the gradient then.
+
+        Gives a handle, whose ``remove()`` takes the hook away.
+        """
+        from .grad import hook as hooked
+
+        if self.node is None:
+            raise GradientError("register_hook takes a tracked tensor; call requires_grad_() first")
+        return hooked(self, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], Any]) -> Any:
+        """Call a function with this leaf after ``backward`` has added to its ``.grad``; gives a handle with ``remove()``."""
+        from .grad import hook as hooked
+
+        if not isinstance(self.node, Leaf):
+            raise GradientError("register_post_accumulate_grad_hook takes a leaf that requires its gradient")
+        return hooked(self, hook, after=True)
+
     def detach(self) -> Tensor:
         """The same value, off the tape."""
         x = self
@@ -766,11 +852,21 @@ class Tensor(TensorMethods):
     def data(self, value: Tensor) -> None:
         self._rebind(value.detach(), keep_node=True)
 
-    def backward(self, gradient: Tensor | None = None, retain_graph: bool = False, create_graph: bool = False) -> None:
-        """Add the gradient of this scalar (or of its product with ``gradient``) to ``.grad`` of every leaf behind it."""
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add the gradient of this scalar (or of its product with ``gradient``) to ``.grad`` of every leaf behind it.
+
+        With ``inputs``, a tensor or several, only theirs.
+        """
         from .grad import backward
 
-        backward([self], [gradient], retain_graph=retain_graph or create_graph, create_graph=create_graph)
+        keep = create_graph if retain_graph is None else retain_graph
+        backward([self], [gradient], retain_graph=keep, create_graph=create_graph, inputs=inputs)
 
     # -- other values for the same name -------------------------------------------------------------
 
@@ -786,8 +882,8 @@ class Tensor(TensorMethods):
             self.node = new.node
         return self
 
-    def _assign(self, new: Tensor, what: str) -> Tensor:
-        """What in-place methods do: another value of the same shape and dtype."""
+    def _assign(self, new: Tensor, what: str, reshape: bool = False) -> Tensor:
+        """What in-place methods do: another value of the same dtype, and shape unless that may change too."""
         origin = getattr(self, "_origin", None)
         if origin is not None:
             raise ShapeError(
@@ -797,7 +893,7 @@ class Tensor(TensorMethods):
         if self.node is not None and _mode.grad and isinstance(self.node, Leaf):
             raise GradientError(f"{what} on a leaf that requires its gradient; do it under candle.no_grad()")
         if new.spec is not self.spec:
-            if new.shape != self.shape:
+            if new.shape != self.shape and not reshape:
                 common = _op.broadcast_shapes(new.shape, self.shape)
                 if common != self.shape:
                     raise ShapeError(f"{what} keeps the shape of {self.spec} but its result is {new.spec}")
@@ -825,6 +921,17 @@ class Tensor(TensorMethods):
         """Give it one number everywhere."""
         return self._assign(self.detach().full_like(value), "fill_")
 
+    def fill_diagonal_(self, fill_value: Any, wrap: bool = False) -> Tensor:
+        """Give the main diagonal one number; with ``wrap`` it begins again below the last column of a tall matrix."""
+        n, m = self.shape[0] if self.ndim else 0, self.shape[-1] if self.ndim else 0
+        if self.ndim < 2 or (self.ndim > 2 and len(set(self.shape)) > 1):
+            raise ShapeError(f"fill_diagonal_ takes a matrix, or equal sizes, but was given {self.spec}")
+        rows = np.arange(n if wrap and self.ndim == 2 else min(n, m))
+        rows = rows[rows % (m + 1) < m] if wrap and self.ndim == 2 else rows
+        mask = np.zeros(self.shape, np.bool_)
+        mask[(rows, rows % (m + 1)) if wrap and self.ndim == 2 else (rows,) * self.ndim] = True
+        return self._assign(self.masked_fill(self.detach().new_tensor(mask, dtype=dt.bool_), fill_value), "fill_diagonal_")
+
     def __getitem__(self, key: Any) -> Tensor:
         from .index import getitem
 
@@ -849,7 +956,15 @@ class Tensor(TensorMethods):
 
     # -- devices and dtypes -------------------------------------------------------------------------
 
-    def to(self, *args: Any, device: Any = None, dtype: Any = None, copy: bool = False, non_blocking: bool = False) -> Tensor:
+    def to(
+        self,
+        *args: Any,
+        device: Any = None,
+        dtype: Any = None,
+        copy: bool = False,
+        non_blocking: bool = False,
+        memory_format: Any = None,
+    ) -> Tensor:
         """The tensor on another device, in another dtype, or as another tensor is."""
         for a in args:
             if isinstance(a, Tensor):
@@ -862,7 +977,7 @@ class Tensor(TensorMethods):
                 device = a
         x = self
         if dtype is not None and as_dtype(dtype) is not x.spec.dtype:
-            x = run(OPS["cast"], (x,), {"dtype": as_dtype(dtype)})
+            x = x._cast(as_dtype(dtype))
         if device is not None:
             from .device import resolve
 
@@ -877,6 +992,15 @@ class Tensor(TensorMethods):
         if copy and x is self:
             x = x.clone()
         return x
+
+    def _cast(self, dtype: DType) -> Tensor:
+        x = self
+        if x.spec.dtype.kind == "q":
+            target = dtype if dtype.kind == "f" else dt.float32
+            x = run(OPS["dequantize"], (x,), {"dtype": target})
+        if dtype.kind == "q":
+            return run(OPS["quantize"], (x, None), {"dtype": dtype})
+        return x if x.spec.dtype is dtype else run(OPS["cast"], (x,), {"dtype": dtype})
 
     def cpu(self) -> Tensor:
         """On the default device of this process's memory: ``cpu`` where candle-cpu is installed, else ``numpy``."""
@@ -914,6 +1038,18 @@ class Tensor(TensorMethods):
     def bool(self) -> Tensor:
         return self.to(dtype=dt.bool_)
 
+    def byte(self) -> Tensor:
+        return self.to(dtype=dt.uint8)
+
+    def char(self) -> Tensor:
+        return self.to(dtype=dt.int8)
+
+    def cfloat(self) -> Tensor:
+        return self.to(dtype=dt.complex64)
+
+    def cdouble(self) -> Tensor:
+        return self.to(dtype=dt.complex128)
+
     def type_as(self, other: Tensor) -> Tensor:
         return self.to(dtype=other.dtype)
 
@@ -949,7 +1085,13 @@ class Tensor(TensorMethods):
             raise DTypeError(f"imag takes a complex tensor but was given {self.spec}")
         return run(OPS["imag"], (self,), {})
 
-    def clone(self) -> Tensor:
+    def resolve_conj(self) -> Tensor:
+        """Itself: conjugation is never put off."""
+        return self
+
+    resolve_neg = resolve_conj
+
+    def clone(self, memory_format: Any = None) -> Tensor:
         """Another name for the same value, on the tape."""
         return run(OPS["alias"], (self,), {})
 
@@ -971,7 +1113,7 @@ def _unpickle(cls: type[Tensor], array: Any, dtype: str, device: str, requires_g
 
     backend = resolve(device)
     made = cls.__new__(cls)
-    Tensor.__init__(made, backend.put(array), Spec(array.shape, dtype), backend)
+    Tensor.__init__(made, backend.put(array), Spec.of(array), backend)
     return made.requires_grad_() if requires_grad else made
 
 
@@ -998,7 +1140,7 @@ def attach_functions(functions: dict[str, Callable[..., Any]]) -> None:
         form = fn.__dict__.get("method")
         if form and (name in OPS or not hasattr(Tensor, name)):
             setattr(Tensor, name, form if callable(form) else fn)
-            if (name in OPS or "alias" in fn.__dict__) and not hasattr(Tensor, name + "_"):
+            if (name in OPS or "alias" in fn.__dict__ or fn.__dict__.get("in_place")) and not hasattr(Tensor, name + "_"):
                 setattr(Tensor, name + "_", in_place(name))
 
 

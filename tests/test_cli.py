@@ -198,7 +198,7 @@ def test_inspect(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     "content, text",
-    [(b"", "truncated"), (b"GGUF" + bytes(40), "looks like GGUF"), (b"\x08" + bytes(7) + b'{"a": 1}', "not described by dtype")],
+    [(b"", "truncated"), (b"GGUF" + bytes(40), "GGUF version 0"), (b"\x08" + bytes(7) + b'{"a": 1}', "not described by dtype")],
 )
 def test_bad_files_are_one_line_and_exit_code_2(capsys, tmp_path, content, text):
     path = tmp_path / "x.safetensors"
@@ -283,3 +283,85 @@ def test_a_model_that_is_not_there_is_one_line(capsys):
     pytest.importorskip("candle.models")
     code, _, err = run(capsys, "embed", "s", "--model", "./no-such-model")
     assert code == 2 and "no model was found as './no-such-model'" in err and err.count("\n") == 1
+
+
+# -- weights in files ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A little model's weights as safetensors."""
+    rng = np.random.default_rng(0)
+    named = {
+        "token_embd.weight": (40, 256), "blk.0.attn_q.weight": (256, 256), "blk.0.ffn_down.weight": (256, 96),
+        "blk.0.attn_norm.weight": (256,), "output.weight": (40, 256),
+    }  # fmt: skip
+    candle.save(tmp_path / "m.safetensors", {k: rng.standard_normal(s).astype(np.float32) for k, s in named.items()}, {"k": "v"})
+    return tmp_path / "m.safetensors"
+
+
+def test_convert_writes_other_formats(capsys, tmp_path, weights):
+    for name in ("m.gguf", "m.pt", "m.npz", "n.safetensors"):
+        code, found = run_json(capsys, "convert", weights, tmp_path / name)
+        assert code == 0 and found["tensors"] == 5 and found["bytes"] == (tmp_path / name).stat().st_size
+        back = candle.load(tmp_path / name)
+        for k, x in candle.load(weights).items():
+            assert np.array_equal(back[k].numpy(), x.numpy())
+    assert candle.load(tmp_path / "m.gguf").metadata["k"] == candle.load(tmp_path / "n.safetensors").metadata["k"] == "v"
+    code, out, _ = run(capsys, "convert", weights, tmp_path / "h.gguf", "--dtype", "float16", "--tensors", "blk.*")
+    assert code == 0 and "3 tensors" in out
+    assert {s.dtype.name for s in candle.load(tmp_path / "h.gguf").specs.values()} == {"float16"}
+
+
+def test_quantize_reports_sizes_and_errors_and_dequantize_undoes_it(capsys, tmp_path, weights):
+    code, found = run_json(capsys, "quantize", weights, tmp_path / "q.gguf", "--kind", "q4_k")
+    kinds = {t["name"]: t["after"] for t in found["tensors"]}
+    assert code == 0 and kinds == {
+        "token_embd.weight": "q4_k", "blk.0.attn_q.weight": "q4_k", "blk.0.ffn_down.weight": "q5_0",
+        "blk.0.attn_norm.weight": "float32", "output.weight": "q6_k",
+    }  # fmt: skip
+    errors = {t["name"]: t["error"] for t in found["tensors"]}
+    assert 0.03 < errors["blk.0.attn_q.weight"] < 0.1 and errors["blk.0.attn_norm.weight"] is None
+    assert 4.5 < found["bits_per_weight"] < 6 and found["bytes_before"] > 5 * found["bytes_after"]
+    code, out, _ = run(capsys, "dequantize", tmp_path / "q.gguf", tmp_path / "d.safetensors", "--dtype", "float16")
+    assert code == 0 and "5 tensors, 4 of them dequantized to float16" in out
+    back, want = candle.load(tmp_path / "d.safetensors"), candle.load(weights)
+    x, y = (f["blk.0.attn_q.weight"].float().numpy() for f in (back, want))
+    assert np.abs(x - y).max() < 0.5 and back["blk.0.attn_norm.weight"].dtype is candle.float32
+
+
+def test_quantize_takes_kinds_by_name_and_importances(capsys, tmp_path, weights):
+    rng = np.random.default_rng(1)
+    named = "blk.0.attn_q.weight"
+    importance = rng.random(256).astype(np.float32) ** 4
+    candle.save(tmp_path / "i.gguf", {f"{named}.in_sum2": importance[None], f"{named}.counts": np.ones((1, 1), np.float32)})
+    code, _ = run_json(capsys, "quantize", weights, tmp_path / "q.gguf", "--kind", "q3_k", "--imatrix", tmp_path / "i.gguf",
+                           "--kind-of", "token_embd.*=keep", "--kind-of", "*down*=bfloat16")  # fmt: skip
+    assert code == 0
+    specs = candle.load(tmp_path / "q.gguf").specs
+    assert [specs[n].dtype.name for n in ("token_embd.weight", "blk.0.ffn_down.weight", named)] == ["float32", "bfloat16", "q3_k"]
+    run(capsys, "quantize", weights, tmp_path / "p.gguf", "--kind", "q3_k")
+    want = candle.load(weights)[named].numpy()
+    off = [
+        float((importance * (candle.load(tmp_path / f)[named].float().numpy() - want) ** 2).mean()) for f in ("q.gguf", "p.gguf")
+    ]
+    assert off[0] < off[1]
+
+
+@pytest.mark.parametrize(("options", "text"), [
+    (["--kind", "iq2_xxs"], "but iq2_xxs was given"), (["--kind-of", "x"], "PATTERN=KIND"),
+    (["--kind-of", "nothing*=q8_0"], "no tensor is called 'nothing*'"), (["--kind", "q4_kk"], "did you mean 'q4_k'"),
+])  # fmt: skip
+def test_quantize_says_what_is_wrong(capsys, tmp_path, weights, options, text):
+    code, out, err = run(capsys, "quantize", weights, tmp_path / "q.gguf", *options)
+    assert code == 2 and out == "" and text in err and not (tmp_path / "q.gguf").exists()
+    assert run(capsys, "quantize", weights, tmp_path / "q.npz")[0] == 2
+
+
+def test_inspect_sums_up_kinds_and_long_metadata(capsys, tmp_path, weights):
+    candle.save(tmp_path / "v.gguf", {"a": np.ones((2, 2), np.float32), "b": np.ones(3, np.float16)},
+                {"words": [str(i) for i in range(100)]})  # fmt: skip
+    code, out, _ = run(capsys, "inspect", tmp_path / "v.gguf")
+    assert code == 0 and "words: [0, 1, 2, 3, ...] of 100" in out and "kinds: 1 float32 (16 B), 1 float16 (6 B)" in out
+    code, found = run_json(capsys, "inspect", tmp_path / "v.gguf")
+    assert code == 0 and found["format"] == "gguf" and found["metadata"]["words"][99] == "99"

@@ -13,7 +13,9 @@ import candle
 from candle import OPS, Backend
 from candle.backend import reference_kernel
 from candle.testing import Case, Conformance, Draw, check, check_gradient, run_case
+from candle.testing.compare import flushed
 from candle.testing.draw import cases, sample
+from candle.testing.suite import chosen
 
 
 class TestReference(Conformance):
@@ -104,6 +106,17 @@ def test_one_case_by_hand_and_one_gradient():
     assert "gradient 0" in check_gradient(broken, OPS["tanh"])
 
 
+@pytest.mark.parametrize("op", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("given", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("wanted", ["float16", "float32", "float64"])
+def test_a_softmax_of_another_dtype_is_that_where_it_expands(op, given, wanted):
+    x = candle.tensor([[1.0, 2.0, 3.5]], dtype=given)
+    there = OPS[op](x.to(device="minimal"), dim=-1, dtype=wanted)
+    here = OPS[op](x, dim=-1, dtype=wanted)
+    assert there.dtype is here.dtype is candle.as_dtype(wanted)
+    np.testing.assert_allclose(there.to(device="numpy").numpy(), here.numpy(), rtol=2e-3)
+
+
 @pytest.mark.parametrize("op", ["add", "sum", "sort", "index_select", "cast", "conv2d", "matmul"])
 def test_every_dtype_flavour_and_size_is_drawn(op):
     op = OPS[op]
@@ -125,3 +138,46 @@ def test_every_dtype_flavour_and_size_is_drawn(op):
     if op.name not in ("conv2d", "matmul"):
         assert {5, 6} <= ranks or op.name == "index_select"
         assert {32, 33, 255, 1024, 1025, 2049} <= sizes and max(sizes) > 65535
+
+
+class Flushing(Minimal):
+    """Hardware without subnormal numbers."""
+
+    name = "flushing"
+    subnormals = False
+
+    def __init__(self):
+        super().__init__()
+        for name in ("log", "mul"):
+            exact = self.kernels[name]
+            self.kernels[name] = lambda out, *xs, _exact=exact, **attrs: flushed(_exact(out, *map(flushed, xs), **attrs))
+
+
+class Strict(Flushing):
+    name = "strict"
+    subnormals = True
+
+
+def test_a_backend_may_have_no_subnormal_numbers():
+    candle.register_backend("flushing", Flushing)
+    candle.register_backend("strict", Strict)
+    ops = ["log", "mul", "flip"]
+    assert not check("flushing", levels=["ops"], ops=ops, examples=0).failures
+    assert {f.op for f in check("strict", levels=["ops"], ops=ops, examples=0).failures} == {"log", "mul"}
+
+
+def test_flushing_keeps_signs_and_half_precision():
+    x = np.array([1e-45, -1e-45, 1.0, np.nan, -np.inf, 0.0], np.float32)
+    np.testing.assert_array_equal(flushed(x), [0.0, 0.0, 1.0, np.nan, -np.inf, 0.0])
+    assert np.signbit(flushed(x)).tolist() == [False, True, False, False, True, False]
+    assert flushed(np.array([6e-8], np.float16))[0] != 0
+    assert flushed(np.array([1e-310 + 1j])) == 1j
+
+
+def test_fewer_cases_are_spread_over_all():
+    report = check("numpy", levels=["ops"], ops=["add", "sort", "embedding"], most=3)
+    assert [r.cases for r in report.results if r.status == "pass"] == [3, 3, 3]
+    found = cases(OPS["add"], 24, 0)
+    some = chosen(found, 5, OPS["add"])
+    steps = np.diff([c.number for c in some])
+    assert len(some) == 5 and steps.min() >= len(found) // 5 and chosen(found, None, OPS["add"]) is found

@@ -170,3 +170,9 @@ def test_a_type_checker_knows_every_op_and_finds_misspelt_ones(tmp_path):
     out, _, _ = api.run(["--config-file", str(ROOT / "pyproject.toml"), "--follow-imports=silent", str(tmp_path / "program.py")])
     found = [int(line.split(":")[1]) for line in out.splitlines() if ": error:" in line]
     assert found == [9, 10, 11], out
+
+
+def test_models_md_lists_every_model():
+    assert (ROOT / "docs/models.md").read_text(encoding="utf-8") == docs.models_markdown()
+    listed = {p.stem for p in (ROOT / "candle/models").glob("*.py") if f"`{p.stem}`" in docs.models_markdown()}
+    assert {"llama", "qwen3", "gemma3", "mamba2", "t5", "bert", "deberta_v2"} <= listed

@@ -258,3 +258,61 @@ def test_wrong_shapes_and_missing_arguments_are_refused():
         g(candle.zeros(4))
     with pytest.raises(CaptureError, match="takes 1 arguments"):
         g()
+
+
+class Donating(candle.backend.Reference):
+    """A backend whose compiled graphs say that they write over states, and keep what they are told of them."""
+
+    name = "donating"
+
+    def compile(self, graph):
+        flat = graph.interpreter(self)
+        targets = {o.target for o in graph.outputs}
+        names = {n: i.name for n, i in enumerate(graph.inputs) if i.name in targets}
+        told = self.told = []
+
+        def call(*xs, sole=()):
+            told.append(dict(zip(names.values(), sole)))
+            return flat(*xs)
+
+        call.donates = list(names)
+        return call
+
+
+def test_a_backend_that_writes_over_states_is_told_which_nobody_else_holds():
+    candle.register_backend("donating", Donating)
+    a, b, c = (candle.zeros(3, device="donating") + n for n in range(3))
+    d = c.detach()
+
+    @candle.compile
+    def step(x):
+        a.add_(x)
+        b.add_(x * c)
+        c.mul_(d)
+        return x
+
+    x = candle.ones(3, device="donating")
+    step(x)
+    step(x)
+    held = b.detach()
+    step(x)
+    alone = {"a": True, "b": True, "c": True}
+    assert a.backend.told == [{**alone, "c": False}, alone, {**alone, "b": False}]
+    assert (a.tolist(), b.tolist(), held.tolist()) == ([3.0] * 3, [15.0] * 3, [7.0] * 3)
+
+
+def test_named_results_keep_their_kind():
+    from collections import OrderedDict, defaultdict
+
+    from candle.models.results import Outputs
+
+    for kind in (Outputs(a=1), OrderedDict(), defaultdict(list)):
+
+        def f(x, kind=kind):
+            made = kind.copy() if not isinstance(kind, Outputs) else Outputs()
+            made["logits"] = x + 1
+            return made
+
+        got = candle.compile(f)(candle.ones(2))
+        assert type(got) is type(kind) and got["logits"].tolist() == [2.0, 2.0]
+    assert candle.compile(lambda x: Outputs(logits=x))(candle.ones(2)).logits.tolist() == [1.0, 1.0]

@@ -21,7 +21,7 @@ LAYERS = [
     {"tensor"},
     {"backend"},
     {"device"},
-    {"create", "random", "grad", "index", "fft", "linalg", "display"},
+    {"create", "random", "grad", "autograd", "func", "index", "fft", "linalg", "special", "display"},
     {"graph"},
     {"compile", "symbolic"},
     {"plugins", "hooks", "formats"},

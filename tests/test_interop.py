@@ -137,3 +137,22 @@ def test_pickle_and_copies():
 def test_what_cannot_be_says_so(make, error, text):
     with pytest.raises(error, match=text):
         make()
+
+
+@pytest.mark.parametrize("function", [
+    lambda x: np.sum(x), lambda x: np.mean(x, axis=0), lambda x: np.concatenate([x, x]), lambda x: np.stack((x, np.ones((2, 3)))),
+    lambda x: np.linalg.norm(x), lambda x: np.where(x > 0, x, 0), lambda x: np.allclose(x, x), lambda x: np.transpose(x),
+])  # fmt: skip
+def test_numpys_functions_take_tensors_and_give_arrays(function):
+    array = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
+    x = candle.tensor(array, requires_grad=True)
+    got, want = function(x), function(array)
+    assert type(got) is type(want)
+    np.testing.assert_array_equal(got, want)
+
+
+def test_bfloat16_of_another_library_is_copied():
+    torch = pytest.importorskip("torch")
+    t = torch.arange(4, dtype=torch.bfloat16).reshape(2, 2)
+    for take in (candle.as_tensor, candle.from_dlpack, candle.tensor):
+        assert take(t).dtype is candle.bfloat16 and take(t).tolist() == t.tolist()

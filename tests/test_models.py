@@ -120,3 +120,114 @@ def test_spoilt_folders_are_refused_by_name(tmp_path, spoil, error, text):
 def change(folder, **values):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | values))
+
+
+def test_jina_bert_follows_its_definition(tmp_path):
+    """No public library has a class for it: its layers written out in float64, from its paper and its checkpoints' names."""
+    rng = np.random.default_rng(0)
+    d, inner, heads, n, words = 16, 20, 6, 9, 30
+    d = 18
+    w = {
+        "embeddings.word_embeddings.weight": rng.standard_normal((words, d)),
+        "embeddings.token_type_embeddings.weight": rng.standard_normal((2, d)),
+    }
+    names = [
+        "embeddings.LayerNorm",
+        *(f"encoder.layer.{i}.{x}" for i in range(2) for x in ("attention.output.LayerNorm", "mlp.layernorm")),
+    ]
+    for name in names:
+        w |= {f"{name}.weight": 1 + rng.standard_normal(d) * 0.1, f"{name}.bias": rng.standard_normal(d) * 0.1}
+    for i in range(2):
+        at = f"encoder.layer.{i}."
+        for name in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
+            w |= {f"{at}{name}.weight": rng.standard_normal((d, d)) / 4, f"{at}{name}.bias": rng.standard_normal(d)}
+        w |= {f"{at}mlp.gated_layers.weight": rng.standard_normal((2 * inner, d)) / 4}
+        w |= {f"{at}mlp.wo.weight": rng.standard_normal((d, inner)) / 4, f"{at}mlp.wo.bias": rng.standard_normal(d)}
+    config = {"model_type": "bert", "architectures": ["JinaBertModel"], "position_embedding_type": "alibi", "vocab_size": words}
+    config |= {"hidden_size": d, "num_hidden_layers": 2, "num_attention_heads": heads, "intermediate_size": inner}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    candle.save(tmp_path / "model.safetensors", {k: v.astype(np.float32) for k, v in w.items()})
+    ids = rng.integers(0, words, (2, n))
+    keep = np.ones_like(ids)
+    keep[1, 6:] = 0
+
+    def norm(x, name):
+        return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-12) * w[name + ".weight"] + w[
+            name + ".bias"
+        ]
+
+    def gelu(x):
+        from math import erf
+
+        return x * 0.5 * (1 + np.vectorize(erf)(x / np.sqrt(2)))
+
+    slopes = [2.0**-2, 2.0**-4, 2.0**-6, 2.0**-8, 2.0**-1, 2.0**-3]  # six heads: the four of four, then every other of eight
+    far = np.abs(np.arange(n)[:, None] - np.arange(n))
+    for row in range(2):
+        x = norm(w["embeddings.word_embeddings.weight"][ids[row]] + w["embeddings.token_type_embeddings.weight"][0], names[0])
+        for i in range(2):
+            at = f"encoder.layer.{i}."
+            q, k, v = (
+                x @ w[f"{at}attention.self.{z}.weight"].T + w[f"{at}attention.self.{z}.bias"] for z in ("query", "key", "value")
+            )
+            parts = []
+            for h, slope in enumerate(slopes):
+                own = slice(h * 3, h * 3 + 3)
+                s = q[:, own] @ k[:, own].T / np.sqrt(3) - slope * far
+                s = np.where(keep[row], s, -np.inf)
+                e = np.exp(s - s.max(-1, keepdims=True))
+                parts.append(e / e.sum(-1, keepdims=True) @ v[:, own])
+            y = np.concatenate(parts, 1) @ w[at + "attention.output.dense.weight"].T + w[at + "attention.output.dense.bias"]
+            x = norm(y + x, at + "attention.output.LayerNorm")
+            gate, up = np.split(x @ w[at + "mlp.gated_layers.weight"].T, 2, -1)
+            x = norm(x + (gelu(gate) * up) @ w[at + "mlp.wo.weight"].T + w[at + "mlp.wo.bias"], at + "mlp.layernorm")
+        got = models.load(tmp_path, device="numpy")(ids, keep).last_hidden_state.numpy()[row]
+        real = keep[row] == 1
+        assert np.abs(got - x)[real].max() <= 2e-5 * np.abs(x[real]).max()
+
+
+@needs_parity
+def test_weights_are_also_read_from_pytorchs_files(tmp_path):
+    folder = tmp_path / "gpt2"
+    shutil.copytree(PARITY / "gpt2", folder)
+    candle.save(folder / "pytorch_model.bin", dict(candle.load(folder / "model.safetensors")))
+    (folder / "model.safetensors").unlink()
+    ids = np.load(folder / "inputs.npz")["input_ids"]
+    same = models.load(PARITY / "gpt2", device="numpy")(ids).logits.numpy()
+    assert np.array_equal(models.load(folder, device="numpy")(ids).logits.numpy(), same)
+
+
+@needs_parity
+@pytest.mark.parametrize(
+    ("case", "changes", "text"),
+    [
+        ("llama", {"rope_parameters": {"rope_type": "wavy", "rope_theta": 1e4}}, "wavy"),
+        ("llama", {"rope_parameters": {"rope_type": "linear"}}, "factor"),
+        ("llama", {"hidden_act": "nonesuch"}, "nonesuch"),
+        ("llama", {"num_attention_heads": 5}, "do not divide"),
+        ("llama", {"architectures": ["LlamaForSequenceClassification"]}, "ForSequenceClassification"),
+        (
+            "qwen3",
+            {"use_sliding_window": True, "layer_types": ["full_attention", "chunked_attention", "full_attention"]},
+            "chunked",
+        ),
+        ("gemma2", {"layer_types": ["full_attention"]}, "1 layer types"),
+        ("gemma", {"use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        ("mpt", {"attn_config": {"alibi": False}}, "alibi"),
+        ("mpt", {"no_bias": False}, "no_bias"),
+        ("gpt2", {"add_cross_attention": True}, "add_cross_attention"),
+        ("deepseek-v2", {"norm_topk_prob": True}, "norm_topk_prob"),
+        ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type"),
+        ("bert", {"is_decoder": True}, "is_decoder"),
+        ("bert", {"architectures": ["BertForMultipleChoice"]}, "ForMultipleChoice"),
+        ("nomic-bert", {"rotary_emb_interleaved": True}, "rotary_emb_interleaved"),
+        ("t5-v1.1-gated-gelu", {"feed_forward_proj": "doubly-gated-gelu"}, "feed_forward_proj"),
+        ("marian", {"normalize_before": True}, "normalize_before"),
+    ],
+)
+def test_options_that_are_not_there_are_refused(tmp_path, case, changes, text):
+    folder = tmp_path / "m"
+    shutil.copytree(PARITY / case, folder)
+    change(folder, **changes)
+    with pytest.raises(FormatError, match=text):
+        models.load(folder, device="numpy")

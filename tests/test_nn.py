@@ -412,6 +412,17 @@ def test_default_values():
     assert not nn.Embedding(4, 3, padding_idx=-1).weight.detach().numpy()[3].any()
 
 
+def test_embedding_with_a_padding_row_makes_no_copy_of_its_table():
+    layer = nn.Embedding(1000, 3, padding_idx=0)
+    ids = to_candle(np.array([[0, 7], [7, 2]]))
+    graphs = [candle.compile(lambda x: layer(x)).graph(ids)]
+    with candle.no_grad():
+        graphs.append(candle.compile(lambda x: layer(x)).graph(ids))
+    assert all(spec.size < 1000 for g in graphs for call in g.calls for spec in call.outs)
+    layer(ids).sum().backward()
+    assert layer.weight.grad[0].tolist() == [0.0] * 3 and layer.weight.grad[7].tolist() == [2.0] * 3
+
+
 def test_no_init():
     with nn.no_init():
         m = nn.Linear(10000, 10000)

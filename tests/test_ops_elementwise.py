@@ -608,3 +608,9 @@ def _same_expanded(op, operands, dtype):
     if wanted.dtype.kind == "f" and op.name not in ("fmax", "fmin"):  # which of two zeros they choose is left open
         zero = (wanted == 0) & (found == 0)
         np.testing.assert_array_equal(np.signbit(found)[zero], np.signbit(wanted)[zero])
+
+
+def test_bessel_functions_of_the_largest_numbers_are_infinite():
+    x = candle.tensor([-1e308, 1e308, 1.7e308], dtype="float64")
+    assert x.i0().tolist() == [math.inf] * 3
+    assert x.i1().tolist() == [-math.inf, math.inf, math.inf]

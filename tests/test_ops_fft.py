@@ -346,7 +346,7 @@ def test_what_the_standards_transforms_refuse():
     for call, error, text in (
         (lambda: fft.fft(standard(np.arange(3))), TypeError, "takes floats"),
         (lambda: fft.fftn(x, s=(2, 2)), ValueError, "pass the axes"),
-        (lambda: fft.fftshift(x, axes=(0, -2)), ValueError, "each axis once"),
+        (lambda: fft.fftshift(x, axes=(0, -2)), ValueError, "an axis may be named once"),
         (lambda: fft.fftfreq(3, dtype=int64), TypeError, "gives float32 or float64"),
         (lambda: fft.fft(numbers((3,))), TypeError, "use asarray"),
     ):

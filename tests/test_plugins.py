@@ -486,3 +486,15 @@ def test_many_threads_ask_at_once_and_modules_run_once(install):
     import builtins
 
     assert found == [True] * 8 and builtins.__dict__.pop("_loads") == 1 and plugins.problems() == []
+
+
+def test_the_two_names_of_a_first_device_are_one_backend():
+    class First(candle.backend.Reference):
+        def __init__(self, index=0):
+            super().__init__()
+            self.name, self.index = "first", index
+
+    candle.register_backend("first", First)
+    numbered, plain = candle.ones(2, device="first:0"), candle.ones(2, device="first")
+    assert candle.ones(2, device="first").backend is plain.backend is numbered.backend
+    assert (plain + numbered).tolist() == [2.0, 2.0] and candle.ones(2, device="first:1").backend is not plain.backend

@@ -36,6 +36,7 @@ def to_numpy(x: Any) -> np.ndarray:
         return x.numpy()
     if isinstance(x, torch.Tensor):
         x = x.detach().resolve_conj().resolve_neg()
+        x = torch.zeros_like(x) if x._is_zerotensor() else x
         return x.view(torch.int16).numpy().view(candle.bfloat16.numpy) if x.dtype == torch.bfloat16 else x.numpy(force=True)
     return np.asarray(x)
 

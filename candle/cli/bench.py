@@ -81,6 +81,12 @@ class Even:
         made = self.rng.uniform(lo, hi, tuple(shape))
         return made.astype(dtype.numpy) if dtype.kind != "c" else (made + 1j * made).astype(dtype.numpy)
 
+    def blocks(self, shape: Sequence[Any], dtype: Any, count: Any = None) -> np.ndarray[Any, Any]:
+        from ..quant import ENCODABLE, encode
+
+        kind = dtype if dtype in ENCODABLE else ENCODABLE[0]
+        return encode(self.rng.uniform(-4, 4, (*shape, kind.block * (count or 4))), kind)
+
     def ids(self, shape: Sequence[Any], n: Any, dtype: Any = None, **_: Any) -> np.ndarray[Any, Any]:
         return self.rng.integers(0, max(n, 1), tuple(shape)).astype(dtype.numpy if dtype else np.int64)
 

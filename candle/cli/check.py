@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", action="append", metavar="LEVEL", help="only this level (storage, ops, ...); may be repeated")
     parser.add_argument("--op", action="append", metavar="PATTERN", help="only these ops, * and ? allowed; may be repeated")
     parser.add_argument("--examples", type=int, metavar="N", help="how many examples to draw of each op")
+    parser.add_argument("--most", type=int, metavar="N", help="try at most this many cases of each op, spread over all")
     parser.add_argument("--xfail", metavar="FILE", help="known gaps: one op a line, a colon, the reason")
     parser.add_argument("--report", metavar="FILE.json", help="write the report to this file")
     parser.add_argument("--badge", metavar="FILE.svg", help="write a badge to this file")
@@ -46,8 +47,9 @@ def run(args: argparse.Namespace) -> int:
         else:
             print(f"{found['killed']} of {found['seeded']} seeded bugs were found")
             print("\n".join(f"survived: {name}" for name in found["survivors"]))
+            print("\n".join(f"no bug: {name}: {why}" for name, why in found["no bugs"].items()))
         return 0 if found["killed"] == found["seeded"] else 1
-    report = testing.check(args.device, levels=args.level, ops=args.op, examples=args.examples, xfail=args.xfail)
+    report = testing.check(args.device, levels=args.level, ops=args.op, examples=args.examples, xfail=args.xfail, most=args.most)
     said = report.as_dict()
     if args.report:
         Path(args.report).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Write what is derived from the op table: docs/ops.md and the type stubs.  ``python -m candle.cli.docs [--check]``."""
+"""Write what is derived: docs/ops.md, docs/models.md and the type stubs.  ``python -m candle.cli.docs [--check]``."""
 
 from __future__ import annotations
 
@@ -63,6 +63,42 @@ def ops_markdown(devices: list[str]) -> str:
     return "\n".join(lines)
 
 
+def models_markdown() -> str:
+    """The table of the models that come with candle, from their files."""
+    import re
+
+    from .. import hooks
+    from ..models.bidirectional import Encoder
+    from ..models.gguf import KINDS
+    from ..models.loading import ALIASES, architecture
+
+    kinds: dict[str, list[str]] = {}
+    for theirs, own in KINDS.items():
+        kinds.setdefault(own, []).append(f"`{theirs}`")
+    lines = [
+        "# The models", "",
+        "Made by `make docs` from `candle/models/`; do not edit. `candle.models.load` reads a folder in Hugging Face's layout,",
+        "a hub name, or a GGUF file of the architectures in the third column. Each model is one file, named after the",
+        "`model_type` of its config.json; what each computes is compared with its public implementation in",
+        "`tests/test_models_parity.py`, `tests/test_models_peers.py` and `tests/test_models_gguf.py`.", "",
+        "| model_type | what it is | GGUF | heads |", "| --- | --- | --- | --- |",
+    ]  # fmt: skip
+    for name in sorted(hooks.candle_models()):
+        cls = architecture(name)
+        doc = (sys.modules[cls.__module__].__doc__ or "").strip().partition("\n")[0]
+        what, _, link = doc.partition("  http")
+        others = [f"`{k}`" for k, v in ALIASES.items() if v == name]
+        heads = [h.removeprefix("For") for h in cls.heads] if issubclass(cls, Encoder) else []
+        heads = ["bare", *heads] if heads else ["generation" if cls.is_encoder_decoder else "CausalLM, bare"]
+        cells = [
+            ", ".join([f"`{name}`", *others]),
+            f"{what} [source](http{link})" if link else what,
+            ", ".join(kinds.get(name, [])),
+        ]
+        lines.append("| " + " | ".join([*(re.sub(r"\s+", " ", c) for c in cells), ", ".join(heads)]) + " |")
+    return "\n".join([*lines, ""])
+
+
 def devices() -> list[str]:
     """The devices of this repository: the core's, and those of the packages under plugins/ that offer one."""
     from ..plugins import offered
@@ -77,6 +113,7 @@ def documents() -> dict[Path, str]:
 
     return {
         ROOT / "docs/ops.md": ops_markdown(devices()),
+        ROOT / "docs/models.md": models_markdown(),
         ROOT / "candle/__init__.pyi": stubs.namespace(),
         ROOT / "candle/_methods.pyi": stubs.methods(),
     }

@@ -178,6 +178,10 @@ def namespace() -> str:
         shadow = value.__name__ if inspect.isclass(value) or inspect.isfunction(value) else ""
         if isinstance(value, Op) or (FUNCTIONS.get(name) is value and callable(value)):
             defined.append(_definition(name, value, False))
+        elif getattr(value, "__qualname__", "").startswith("Tensor."):
+            defined.append(_definition(name, value, False).replace("(self", "(x", 1))
+        elif isinstance(value, float) or name == "newaxis":
+            defined.append(f"{name}: {'_b.float' if isinstance(value, float) else 'None'}")
         elif type(value).__name__ == "DType":
             defined.append(f"{name}: DType")
         elif shadow and value.__module__.startswith("candle."):

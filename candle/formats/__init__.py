@@ -5,7 +5,7 @@ A format is a module or object that a plugin offers through ``candle_loaders``. 
     suffixes: tuple[str, ...]                   the file names it goes by, such as (".safetensors",)
     matches(head: bytes, path: Path) -> bool    whether a file that begins so is one
     load(path: Path) -> Checkpoint              its tensors, read when asked for
-    save(path: Path, arrays, metadata) -> None  optional: ``arrays`` maps names to NumPy arrays or functions that give them
+    save(path: Path, entries, metadata) -> None  optional: ``entries`` maps names to ``Entry``, read one after the other
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any, Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from ..dtype import as_dtype
 from ..errors import FormatError
 from ..op import Spec
 from ..plugins import load as load_plugin
@@ -31,11 +30,24 @@ _HEAD = 4096  # how much of a file its format is told by
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of a file: its spec, how many bytes it takes there, and how it is read."""
+    """One tensor of a file: its spec, how many bytes it takes there, and how it is read (quantised ones as arrays of blocks)."""
 
     spec: Spec
     nbytes: int
     read: Callable[[], np.ndarray[Any, Any]]
+
+    @classmethod
+    def of(cls, name: str, value: Any) -> Entry:
+        """What is to be saved under a name: a tensor, an array, or an entry of another file."""
+        if isinstance(value, Entry):
+            return value
+        if isinstance(value, Tensor):
+            return cls(value.spec, value.spec.nbytes, value.numpy)
+        if not hasattr(value, "__array__"):
+            raise FormatError(f"{name!r} is saved as a tensor but it is {type(value).__name__}")
+        array = np.asarray(value)
+        spec = Spec.of(array)
+        return cls(spec, spec.nbytes, lambda: array)
 
 
 class Checkpoint(Mapping[str, Tensor]):
@@ -43,7 +55,7 @@ class Checkpoint(Mapping[str, Tensor]):
 
     def __init__(self, entries: Mapping[str, Entry], metadata: Mapping[str, Any] | None = None, source: str = "") -> None:
         self.entries = dict(entries)
-        self.metadata = dict(metadata or {})
+        self.metadata: dict[str, Any] = metadata if isinstance(metadata, dict) else dict(metadata or {})
         self.source = source
         self.device: Any = None
 
@@ -105,9 +117,7 @@ class Description:
 
 # What files of formats without a loader begin with.
 _FOREIGN = {
-    b"GGUF": "GGUF", b"ggjt": "GGML", b"tjgg": "GGML", b"lmgg": "GGML", b"\x89HDF": "HDF5", b"\x80\x02": "a pickle",
-    b"\x80\x04": "a pickle",
-    b"PK\x03\x04": "a zip archive, perhaps of PyTorch",
+    b"\x89HDF": "HDF5", b"\x80\x02": "a pickle", b"\x80\x04": "a pickle", b"PK\x03\x04": "a zip archive",
 }  # fmt: skip
 
 
@@ -126,7 +136,7 @@ def _format(path: Path, given: str | None) -> tuple[str, Any]:
             return name, loader
     looks = next((text for magic, text in _FOREIGN.items() if head.startswith(magic)), None)
     named = _by_suffix(path)
-    if named is not None and looks not in ("GGUF", "GGML", "HDF5"):  # it is not what it is called; that loader says why
+    if named is not None and looks != "HDF5" and path.suffix != ".bin":  # it is not what it is called; that loader says why
         return named
     what = (
         f"looks like {looks}, which no installed plugin reads"
@@ -162,8 +172,9 @@ def _opened(path: str | os.PathLike[str], format: str | None) -> tuple[Path, str
 def load(path: str | os.PathLike[str], device: Any = None, format: str | None = None) -> Checkpoint:
     """The tensors of a file, by name and lazily: ``candle.load("model.safetensors")["weight"]``.
 
-    The format is told by the content; ``format`` names it.  On the ``numpy`` device safetensors are used where the file is
-    mapped, without a copy.  Raises FormatError where the file is of no known format, or not right.
+    The format is told by the content; ``format`` names it.  On the ``numpy`` device the tensors of safetensors, GGUF,
+    GGML and PyTorch's files are used where the file is mapped, without a copy.  Raises FormatError where the file is of no
+    known format, or not right.
     """
     _, _, found = _opened(path, format)
     found.device = device
@@ -179,10 +190,11 @@ def inspect(path: str | os.PathLike[str], format: str | None = None) -> Descript
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def save(path: Any, tensors: Any, metadata: Mapping[str, str] | None = None, format: str | None = None) -> None:
+def save(path: Any, tensors: Any, metadata: Mapping[str, Any] | None = None, format: str | None = None) -> None:
     """Write named tensors to a file whose name says the format: ``candle.save("model.safetensors", model.state_dict())``.
 
-    PyTorch's order, tensors first, is taken as well.  An existing file is replaced only once the new one is complete.
+    PyTorch's order, tensors first, is taken as well, and a loaded file's tensors without holding them all.  An existing file
+    is replaced only once the new one is complete.
     """
     if isinstance(path, Mapping) and not isinstance(tensors, Mapping):
         path, tensors = tensors, path
@@ -201,19 +213,9 @@ def save(path: Any, tensors: Any, metadata: Mapping[str, str] | None = None, for
             for s in m.suffixes
         ]
         raise FormatError(f"{at}: files are written with the names {', '.join(able)}; give one of them")
-    named[1].save(at, {k: _source(k, v) for k, v in tensors.items()}, dict(metadata or {}))
-
-
-def _source(name: str, value: Any) -> Callable[[], np.ndarray[Any, Any]]:
-    if not isinstance(value, Tensor):
-        if not hasattr(value, "__array__"):
-            raise FormatError(f"{name!r} is saved as a tensor but it is {type(value).__name__}")
-        array = np.asarray(value)
-        as_dtype(array.dtype)
-        return lambda: array
-    if value.dtype.kind == "q":
-        raise FormatError(f"{name!r} is {value.spec}, which this format has no type for; dequantize it first")
-    return value.numpy
+    sources = tensors.entries if isinstance(tensors, Checkpoint) else tensors
+    given = metadata if isinstance(metadata, dict) else dict(metadata or {})
+    named[1].save(at, {k: Entry.of(k, v) for k, v in sources.items()}, given)
 
 
 def replacing(path: Path, write: Callable[[Any], None]) -> None:

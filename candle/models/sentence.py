@@ -56,7 +56,7 @@ class SentenceEncoder:
                 f"{folder}/modules.json has the steps {', '.join(kinds)}; "
                 f"those known are {', '.join(sorted(known))}, the transformer first"
             )
-        model = load_module(folder / steps[0].get("path", ""), device, dtype)
+        model = load_module(folder / steps[0].get("path", ""), device, dtype, bare=True)
         pooling = ["mean"]
         if "Pooling" in kinds:
             said = _json(folder / steps[kinds.index("Pooling")]["path"] / "config.json")

@@ -90,7 +90,7 @@ class MultiheadAttention(Module):
         else:
             weights = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
         biases = [None] * 3 if self.in_proj_bias is None else [self.in_proj_bias.narrow(0, i * e, e) for i in range(3)]
-        return [OPS["linear"](x, w, b) for x, w, b in zip((query, key, value), weights, biases)]
+        return [FUNCTIONS["linear"](x, w, b) for x, w, b in zip((query, key, value), weights, biases)]
 
     def forward(
         self,

@@ -39,7 +39,7 @@ skip = no_init
 
 def blank(*shape: int, dtype: Any = None, device: Any = None) -> Tensor:
     """Zeros to be given other values: one zero, broadcast."""
-    return create.zeros((), dtype=dtype, device=device).expand(shape)
+    return create.zeros((), dtype=dtype, device=device).expand(create._shape(shape))
 
 
 def _set(x: Tensor, make: Any) -> Tensor:

@@ -16,12 +16,15 @@ __all__ = ["Buffer", "LoadResult", "Module", "Parameter"]
 
 
 class Parameter(Tensor):
-    """A tensor that a module is trained by: assigned to a module's attribute, it is among ``parameters()``."""
+    """A tensor that a module is trained by: assigned to a module's attribute, it is among ``parameters()``.
+
+    A quantised one has no gradient.
+    """
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         x = data.detach() if isinstance(data, Tensor) else as_tensor(data)
         super().__init__(x.value, x.spec, x.backend)
-        if requires_grad:
+        if requires_grad and x.dtype.kind != "q":
             self.requires_grad_()
 
 

@@ -23,18 +23,18 @@ def _parts(x: Tensor, n: int) -> list[Tensor]:
 
 
 def _rnn(given: Tensor, state: tuple[Tensor, ...], weight: Tensor, bias: Tensor | None, nonlinearity: str) -> tuple[Tensor, ...]:
-    y = given + OPS["linear"](state[0], weight, bias)
+    y = given + FUNCTIONS["linear"](state[0], weight, bias)
     return (y.tanh() if nonlinearity == "tanh" else y.relu(),)
 
 
 def _lstm(given: Tensor, state: tuple[Tensor, ...], weight: Tensor, bias: Tensor | None, _: str) -> tuple[Tensor, ...]:
-    let_in, keep, new, out = _parts(given + OPS["linear"](state[0], weight, bias), 4)
+    let_in, keep, new, out = _parts(given + FUNCTIONS["linear"](state[0], weight, bias), 4)
     cell = keep.sigmoid() * state[1] + let_in.sigmoid() * new.tanh()
     return out.sigmoid() * cell.tanh(), cell
 
 
 def _gru(given: Tensor, state: tuple[Tensor, ...], weight: Tensor, bias: Tensor | None, _: str) -> tuple[Tensor, ...]:
-    reset, keep, new = zip(_parts(given, 3), _parts(OPS["linear"](state[0], weight, bias), 3))
+    reset, keep, new = zip(_parts(given, 3), _parts(FUNCTIONS["linear"](state[0], weight, bias), 3))
     fresh = (new[0] + (reset[0] + reset[1]).sigmoid() * new[1]).tanh()
     return (fresh + (keep[0] + keep[1]).sigmoid() * (state[0] - fresh),)
 
@@ -95,7 +95,7 @@ class _Recurrent(Module):
     def _direction(self, x: Tensor, state: tuple[Tensor, ...], end: str) -> tuple[list[Tensor], tuple[Tensor, ...]]:
         """One layer in one direction over x [n, b, in]: its results in the order of time, and its last state."""
         weights = [self._parameters.get(name + end) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        given = OPS["linear"](x, weights[0], weights[2])
+        given = FUNCTIONS["linear"](x, weights[0], weights[2])
         step, ys = _STEPS[self.kind], []
         times = range(x.shape[0])
         backwards = end.endswith("reverse")
@@ -215,7 +215,7 @@ class _Cell(Module):
         shape = (*x.shape[:-1], self.hidden_size)
         count = 2 if self.kind == "LSTM" else 1
         state = [x.detach().new_zeros(shape)] * count if hx is None else list(hx) if self.kind == "LSTM" else [hx]
-        given = OPS["linear"](x, self.weight_ih, self.bias_ih)
+        given = FUNCTIONS["linear"](x, self.weight_ih, self.bias_ih)
         found = _STEPS[self.kind](given, tuple(state), self.weight_hh, self.bias_hh, self.nonlinearity)
         return found if self.kind == "LSTM" else found[0]
 

@@ -217,9 +217,9 @@ def _conv_expand(x, weight, bias, stride, padding, dilation, groups):
 def _conv_sizes(d: Any, n: int = 0) -> Any:
     """Operands that test what convolutions get wrong: equal sizes, leftovers of a stride, one group per channel."""
     n, groups = n or d.int(1, 3), d.one((1, 1, 2, 3))
-    kernel = [d.int(1, 3) for _ in range(n)]
+    kernel = [d.int(1, 3) + 2 * (n < 3 and d._pick(6) == 0) for _ in range(n)]
     stride, dilation = [d.int(1, 3) for _ in range(n)], [d.int(1, 2) for _ in range(n)]
-    inner, outer = (1, 1) if d.bool() else (d.int(1, 3), d.int(1, 3))
+    inner, outer = d.one(((1, 1), None, (4, 5), None, (17, 2), (3, 9))) or (d.int(1, 3), d.int(1, 3))
     spans = [(k - 1) * e + 1 for k, e in zip(kernel, dilation)]
     equal = d.bool()
     sizes = [max(spans) + 1 if equal else s + d.int(0, 4) for s in spans]
@@ -537,7 +537,12 @@ def _unfold_expand(x, kernel_size, dilation, padding, stride):
 
 def _unfold_sample(d: Any) -> Any:
     _, _, batch, channels, _, kernel, stride, dilation, sizes = _conv_sizes(d, 2)
-    attrs = {"kernel_size": kernel, "dilation": dilation, "padding": [d.int(0, 2), d.int(0, 2)], "stride": stride}
+    attrs = {
+        "kernel_size": kernel,
+        "dilation": dilation,
+        "padding": [(d.int(0, 2), d.int(0, 2)) for _ in range(2)],
+        "stride": stride,
+    }
     shape = (channels, *sizes) if d.bool() else (batch, channels, *sizes)
     return [d.array(shape, d.dtype(ALL))], attrs
 
@@ -579,7 +584,7 @@ def _fold_expand(x, output_size, kernel_size, dilation, padding, stride):
 
 def _fold_sample(d: Any) -> Any:
     _, _, batch, channels, _, kernel, stride, dilation, sizes = _conv_sizes(d, 2)
-    pads = ((d.int(0, 2),) * 2, (d.int(0, 2),) * 2)
+    pads = tuple([(d.int(0, 2), d.int(0, 2)) for _ in range(2)])
     counts = positions(sizes, tuple(kernel), tuple(stride), pads, tuple(dilation), "fold")
     x = d.array((batch, channels * prod(kernel), prod(counts)), d.dtype(NUMBERS))
     return [x], {"output_size": sizes, "kernel_size": kernel, "dilation": dilation, "padding": pads, "stride": stride}

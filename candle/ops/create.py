@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from .elementwise import cast, where
 
 def _full_sample(d: Any) -> Any:
     dtype = d.dtype(EVERY)
-    return [], {"shape": d.shape(), "value": d.one([0, 1, True]), "dtype": dtype}
+    values = {"f": [0, 1, True, 0.375, -1.5, math.inf, -math.inf], "c": [0, 1, -1.5, 0.375], "i": [0, 1, True, -1, 100]}
+    far = [2**53 + 1, -(2**60) + 1, 2**62 + 3] if dtype is int64 else []
+    return [], {"shape": d.shape(), "value": d.one([*far, *values.get(dtype.kind, [0, 1, True])]), "dtype": dtype}
 
 
 @primitive("-> dtype", required=True, method=False, wide=False, shape=lambda *, shape, value, dtype: shape, sample=_full_sample)
@@ -26,11 +29,18 @@ def full(*, shape: Shape, value: Any, dtype: DType):
 def _arange_sample(d: Any) -> Any:
     dtype = d.dtype(REALS)
     start = d.int(0, 5) if dtype.kind == "u" else d.int(-5, 5)
-    return [], {"start": start, "step": d.int(1, 3), "length": min(d.size(0), 30), "dtype": dtype}
+    step, length = d.int(1, 3), d.size(0)
+    if dtype.itemsize == 1:
+        length = min(length, 30)
+    if dtype.kind == "f":
+        start, step = start + d.one([0, 0.5]), step * d.one([1, -1, 0.25])
+    elif dtype.kind == "i":
+        step *= d.one([1, -1])
+    return [], {"start": start, "step": step, "length": length, "dtype": dtype}
 
 
 @primitive("-> dtype", required=True, method=False, wide=False, sample=_arange_sample,
-           shape=lambda *, start, step, length, dtype: (length,))  # fmt: skip
+           shape=lambda *, start, step, length, dtype: (length,), ulps=8)  # fmt: skip
 def arange(*, start: Any, step: Any, length: int, dtype: DType):
     """start, start + step, ... in float64 (integers exactly), then rounded to the dtype."""
     return (start + step * np.arange(length)).astype(dtype.numpy)
@@ -53,11 +63,12 @@ def _eye_expand(*, n: int, m: int, k: int, dtype: DType) -> Any:
 
 
 def _linspace_sample(d: Any) -> Any:
-    return [], {"start": d.int(-5, 5), "end": d.int(-5, 5), "steps": d.size(0), "dtype": d.dtype(FLOATS)}
+    start, end = d.int(-5, 5) + d.one([0, 0.25]), d.int(-5, 5)
+    return [], {"start": start, "end": end, "steps": d.size(0), "dtype": d.dtype(FLOATS)}
 
 
 @primitive("-> dtype", method=False, wide=False, shape=lambda *, start, end, steps, dtype: (steps,),
-           sample=_linspace_sample, expand=_linspace_expand)  # fmt: skip
+           sample=_linspace_sample, expand=_linspace_expand, ulps=8)  # fmt: skip
 def linspace(*, start: Any, end: Any, steps: int, dtype: DType):
     """``steps`` numbers evenly from start to end, both included, computed from both ends so that they meet exactly."""
     n = np.arange(steps)

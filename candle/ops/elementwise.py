@@ -18,11 +18,14 @@ from ..dtype import (
     INTEGERS,
     NUMBERS,
     REALS,
+    bool_,
     complex128,
     complex_of,
     finfo,
     float32,
     float64,
+    iinfo,
+    int64,
     real_of,
     result_type,
 )  # fmt: skip
@@ -67,7 +70,33 @@ def _real(x: Spec, *_: Any, **__: Any) -> DType:
 
 
 def _cast_sample(d: Any) -> Any:
-    return [d.array(d.shape(), d.dtype(ALL))], {"dtype": d.dtype(ALL)}
+    x, to = d.array(d.shape(), d.dtype(EVERY)), d.dtype(EVERY)
+    if to.kind in "iu" or "int" in to.name:
+        x = _held(x, to)
+    elif to.kind == "f" and x.dtype in (np.float32, np.float64) and to.itemsize < x.dtype.itemsize and d._pick(3) == 0:
+        x = _between(d, x, to)
+    return [x], {"dtype": to}
+
+
+def _held(x: Any, to: DType) -> Any:
+    """x with what an integer dtype does not hold replaced: what becomes of that is left open."""
+    if x.dtype.kind in "biu" or not x.size:
+        return x
+    limits = iinfo(to)
+    with np.errstate(all="ignore"):
+        real = x.real.astype(np.float64)
+        good = (real > float(limits.min) - 1) & (real < float(limits.max))
+        return np.where(good, x.astype(x.dtype), np.ones((), x.dtype))
+
+
+def _between(d: Any, x: Any, to: DType) -> Any:
+    """Numbers half way between two of a narrower dtype, or next to that: there rounding twice shows."""
+    with np.errstate(all="ignore"):
+        low = x.astype(to.numpy)
+        high = (low.view(f"u{to.itemsize}") + 1).view(to.numpy)
+        half = (low.astype(np.float64) + high.astype(np.float64)) / 2
+        half = half * (1 + (d.array(x.shape, int64, (-1, 1)) * (2.0**-22 if x.dtype == np.float32 else 2.0**-48)))
+        return np.where(np.isfinite(half), half, x).astype(x.dtype)
 
 
 @primitive("S -> dtype", S=EVERY, required=True, wide=False, method=False, shape=lambda x, *, dtype: x.shape,
@@ -79,7 +108,8 @@ def cast(x, *, dtype: DType):
     return x.astype(dtype.numpy)
 
 
-@primitive("S -> S", S=EVERY, required=True, wide=False, method=False, shape=lambda x: x.shape, vjp=(lambda g, _y, _x: g,))
+@primitive("S -> S", S=EVERY, required=True, wide=False, method=False, shape=lambda x: x.shape, vjp=(lambda g, _y, _x: g,),
+           blocks=lambda specs, attrs, size: attrs)  # fmt: skip
 def alias(x):
     """The same value under another name."""
     return x
@@ -100,25 +130,27 @@ def neg(x):
     return np.negative(x)
 
 
-@binary(ALL, required=True, vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g))
+@binary(ALL, required=True, vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g), ulps=1)
 def add(a, b):
     """Sum; of booleans, their disjunction."""
     return np.add(a, b)
 
 
-@binary(NUMBERS, required=True, bools=False, vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g))
+@binary(NUMBERS, required=True, bools=False, vjp=(lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g), ulps=1)
 def sub(a, b):
     """Difference; booleans are refused (use logical_xor)."""
     return np.subtract(a, b)
 
 
-@binary(ALL, required=True, vjp=(lambda g, _y, _a, b: g * conj(b), lambda g, _y, a, _b: g * conj(a)))
+@binary(ALL, required=True, vjp=(lambda g, _y, _a, b: g * conj(b), lambda g, _y, a, _b: g * conj(a)), ulps=1)
 def mul(a, b):
     """Product; of booleans, their conjunction."""
     return np.multiply(a, b)
 
 
-@binary(INEXACT, required=True, domain=(0.5, 8), vjp=(lambda g, _y, _a, b: g / conj(b), lambda g, y, _a, b: -g * conj(y / b)))
+@binary(
+    INEXACT, required=True, domain=(0.5, 8), vjp=(lambda g, _y, _a, b: g / conj(b), lambda g, y, _a, b: -g * conj(y / b)), ulps=1
+)
 def div(a, b):
     """Quotient; integers are divided as floats."""
     return np.true_divide(a, b)
@@ -136,7 +168,16 @@ def _pow_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
 def _pow_sample(d: Any) -> Any:
     a, b = d.shapes([[], []])
     dtype = d.dtype(NUMBERS)
-    return [d.array(a, dtype, (0, 3)), d.array(b, dtype, (0, 3))], {}
+    base, exponent = d.one([((0, 3), (0, 3)), ((-3, 3), (-3, 3)), ((0.25, 3), (-3, 3))])
+    if dtype.kind in "iu":
+        base, exponent = d.one([(base, (0, 3)), ((-9, 9), (0, 20))])  # a negative power of an integer is none
+    power = d.array(b, dtype, exponent)
+    if base[0] < 0 and dtype.kind == "f":
+        power = np.rint(power.astype(np.float64)).astype(dtype.numpy)
+    elif dtype.kind == "f" and d.bool():
+        often = np.array([0.5, -0.5, 2.0, 3.0, 0.0, 1.0, -1.0, 1.5])[d.array(b, int64, (0, 7))]
+        power = np.where(d.array(b, bool_), often, power).astype(dtype.numpy)
+    return [d.array(a, dtype, base), power], {}
 
 
 @binary(NUMBERS, required=True, vjp=(_pow_base, _pow_exponent), sample=_pow_sample)
@@ -206,7 +247,7 @@ def reciprocal(x):
     return np.true_divide(x.dtype.type(1), x)
 
 
-@unary(INEXACT, required=True, domain=(0.125, 8), vjp=(lambda g, y, _x: g / conj(2 * y),))
+@unary(INEXACT, required=True, domain=(0.125, 8), vjp=(lambda g, y, _x: g / conj(2 * y),), ulps=1)
 def sqrt(x):
     """Square root."""
     return np.sqrt(x)
@@ -390,8 +431,14 @@ def _atan2(a: Any, b: Any) -> Any:
     return where((a != a) | (b != b), math.nan, angle)
 
 
+def _over_square(g: Any, a: Any, b: Any) -> Any:
+    """g over the squared distance of (b, a) from the origin; 0 there, as in PyTorch."""
+    square = a * a + b * b
+    return where(square == 0, 0, g / where(square == 0, 1, square))
+
+
 @binary(FLOATS, expand=in_single(_atan2), ulps=16,
-        vjp=(lambda g, _y, a, b: g * b / (a * a + b * b), lambda g, _y, a, b: -g * a / (a * a + b * b)))  # fmt: skip
+        vjp=(lambda g, _y, a, b: _over_square(g * b, a, b), lambda g, _y, a, b: -_over_square(g * a, a, b)))  # fmt: skip
 def atan2(a, b):
     """The angle of the point (b, a), from -pi to pi."""
     return np.arctan2(a, b)
@@ -489,7 +536,21 @@ def rad2deg(x):
     return x * (180 / math.pi)
 
 
-@unary_composite(INEXACT)
+_SINC = [(-1.0) ** k * 2 * k * math.pi ** (2 * k) / math.factorial(2 * k + 1) for k in range(9, 0, -1)]
+
+
+def _sinc_vjp(g: Any, _y: Any, x: Any) -> Any:
+    """(cos(pi x) - sinc(x)) / x, by its series where that would cancel."""
+    near = OPS["abs"](x) < 0.25
+    small, large = where(near, x, 0), where(near, 1, x)
+    series = small * 0 + _SINC[0]
+    for c in _SINC[1:]:
+        series = series * (small * small) + c
+    slope = where(near, series * small, ((large * math.pi).cos() - sinc(large)) / large)
+    return g * conj(slope)
+
+
+@unary_composite(INEXACT, vjp=(_sinc_vjp,))
 def sinc(x):
     """sin(pi x) / (pi x), 1 at zero."""
     z = where(x == 0, 1, x) * math.pi
@@ -571,13 +632,21 @@ def erfinv(x):
     return special.erfinv(x)
 
 
-@unary(FLOATS, domain=(0.125, 8), special=False, vjp=(lambda g, _y, x: g * digamma(x),), ulps=64)
+def _gamma_sample(d: Any) -> Any:
+    dtype = d.dtype(FLOATS)
+    x = d.array(d.shape(), dtype, d.one([(0.125, 8), (0.125, 40), (-0.875, -0.125), (-2.75, -2.25)]))
+    if d._pick(4) == 0:
+        x = np.where(d.array(x.shape, bool_), np.floor(x.astype(np.float64)), x).astype(x.dtype)  # poles among them
+    return [x], {}
+
+
+@unary(FLOATS, domain=(0.125, 8), special=False, vjp=(lambda g, _y, x: g * digamma(x),), sample=_gamma_sample, ulps=64)
 def lgamma(x):
     """The logarithm of the gamma function's magnitude."""
     return special.lgamma(x)
 
 
-@unary(FLOATS, domain=(0.125, 8), special=False, vjp=(lambda g, _y, x: g * _polygamma(x, n=1),), ulps=64)
+@unary(FLOATS, domain=(0.125, 8), special=False, vjp=(lambda g, _y, x: g * _polygamma(x, n=1),), sample=_gamma_sample, ulps=64)
 def digamma(x):
     """The derivative of lgamma."""
     return special.digamma(x)
@@ -625,19 +694,19 @@ def i1(x):
 # -- rounding --------------------------------------------------------------------------------------
 
 
-@unary(ORDERED, required=True, vjp=(ZERO,))
+@unary(ORDERED, required=True, vjp=(ZERO,), ulps=0)
 def floor(x):
     """The largest integer not above x; integers stay."""
     return np.floor(x)
 
 
-@unary(ORDERED, vjp=(ZERO,), expand=_identity_on_integers(lambda x: -floor(-x)))
+@unary(ORDERED, vjp=(ZERO,), expand=_identity_on_integers(lambda x: -floor(-x)), ulps=0)
 def ceil(x):
     """The smallest integer not below x; integers stay."""
     return np.ceil(x)
 
 
-@unary(ORDERED, vjp=(ZERO,), expand=_identity_on_integers(lambda x: where(x < 0, -floor(-x), floor(x))))
+@unary(ORDERED, vjp=(ZERO,), expand=_identity_on_integers(lambda x: where(x < 0, -floor(-x), floor(x))), ulps=0)
 def trunc(x):
     """The integer towards zero; integers stay."""
     return np.trunc(x)
@@ -690,10 +759,18 @@ def round_(x, *, decimals: int = 0):
 def _division_sample(d: Any) -> Any:
     a, b = d.shapes([[], []])
     dtype = d.dtype(REALS)
-    return [d.array(a, dtype), d.array(b, dtype, (1, 4))], {}
+    divisor = d.array(b, dtype, d.one([(1, 4), (-4, 4)]))
+    if dtype.kind == "f":
+        if d.bool():
+            return [d.array(a, dtype), divisor], {}
+        return [np.rint(d.array(a, dtype, (-9, 9)).astype(np.float64)).astype(dtype.numpy), divisor], {}
+    x = d.array(a, dtype)  # integers divided by zero, and the least by -1, are left open
+    if dtype.kind == "i":
+        x = np.where(x == np.iinfo(x.dtype).min, 1, x).astype(x.dtype)
+    return [x, np.where(divisor == 0, 3, divisor).astype(divisor.dtype)], {}
 
 
-division = partial(binary, REALS, required=True, sample=_division_sample, special=False)
+division = partial(binary, REALS, required=True, sample=_division_sample)
 
 
 @division(vjp=(ZERO, ZERO))
@@ -758,14 +835,14 @@ def minimum(a, b):
     return np.minimum(a, b)
 
 
-@binary(ORDERED, expand=lambda a, b: where(a != a, b, where(b != b, a, a.maximum(b))), vjp=(
+@binary(ORDERED, ulps=0, expand=lambda a, b: where(a != a, b, where(b != b, a, a.maximum(b))), vjp=(
     lambda g, _y, a, b: where((a >= b) | (b != b), g, 0), lambda g, _y, a, b: where((a >= b) | (b != b), 0, g)))  # fmt: skip
 def fmax(a, b):
     """The larger of two numbers; where one is NaN, the other."""
     return np.fmax(a, b)
 
 
-@binary(ORDERED, expand=lambda a, b: where(a != a, b, where(b != b, a, a.minimum(b))), vjp=(
+@binary(ORDERED, ulps=0, expand=lambda a, b: where(a != a, b, where(b != b, a, a.minimum(b))), vjp=(
     lambda g, _y, a, b: where((a <= b) | (b != b), g, 0), lambda g, _y, a, b: where((a <= b) | (b != b), 0, g)))  # fmt: skip
 def fmin(a, b):
     """The smaller of two numbers; where one is NaN, the other."""
@@ -816,13 +893,13 @@ def clamp(x, min_, max_):
     return y if max_ is None else np.minimum(y, max_)
 
 
-@function()
+@function(in_place=True)
 def clamp_min(x: Any, min: Any) -> Any:
     """Bounded from below."""
     return clamp(x, min, None)
 
 
-@function()
+@function(in_place=True)
 def clamp_max(x: Any, max: Any) -> Any:
     """Bounded from above."""
     return clamp(x, None, max)
@@ -845,7 +922,7 @@ def _copysign_vjp(g: Any, y: Any, x: Any, _b: Any) -> Any:
     return g * where(x == 0, 0, y / where(x == 0, 1, x))
 
 
-@binary(FLOATS, vjp=(_copysign_vjp, ZERO), expand=lambda a, b: where(signbit(b), -a.abs(), a.abs()))
+@binary(FLOATS, vjp=(_copysign_vjp, ZERO), expand=lambda a, b: where(signbit(b), -a.abs(), a.abs()), ulps=0)
 def copysign(a, b):
     """The magnitude of a with the sign of b."""
     return np.copysign(a, b)
@@ -878,14 +955,14 @@ def real(x):
     return np.real(x)
 
 
-@unary(COMPLEX, required=True, result=_real, method=False, vjp=(lambda g, _y, _x: complex_(g.zeros_like(), g),))
+@unary(COMPLEX, required=True, result=_real, method=False, vjp=(lambda g, _y, _x: complex_(g.zeros_like(), g),), ulps=0)
 def imag(x):
     """The imaginary part."""
     return np.imag(x)
 
 
 @primitive("T[], T[] -> T[]", (float32, float64), required=True, result=lambda a, b: complex_of(a.dtype), method=False,
-           vjp=(lambda g, _y, _a, _b: real(g), lambda g, _y, _a, _b: imag(g)))  # fmt: skip
+           vjp=(lambda g, _y, _a, _b: real(g), lambda g, _y, _a, _b: imag(g)), ulps=0)  # fmt: skip
 def complex_(real, imag):
     """Complex numbers of given real and imaginary parts."""
     y = np.empty(np.broadcast_shapes(real.shape, imag.shape), np.result_type(real.dtype, np.complex64))
@@ -1127,7 +1204,7 @@ def bitwise_xor(a, b):
 def _shift_sample(d: Any) -> Any:
     a, b = d.shapes([[], []])
     dtype = d.dtype(INTEGERS)
-    return [d.array(a, dtype), d.array(b, dtype, (0, 7))], {}
+    return [d.array(a, dtype), d.array(b, dtype, (0, d.one([7, 8 * dtype.itemsize - 1])))], {}
 
 
 @binary(INTEGERS, required=True, sample=_shift_sample)
@@ -1153,10 +1230,11 @@ def where(condition, a, b):
 
 
 @function(method=lambda self, condition, other: where(condition, self, other), name="where", front=True)
-def _where(condition: Any, *values: Any, **named: Any) -> Any:
+def _where(condition: Any, *values: Any, input: Any = None, other: Any = None, **named: Any) -> Any:
     """a where the condition holds, else b; of a condition alone, the places where it holds, one tensor per dimension."""
+    named.update({k: v for k, v in (("a", input), ("b", other)) if v is not None})
     if values or named:
-        named = {{"input": "a", "self": "a", "other": "b", "x": "a", "y": "b"}.get(k, k): v for k, v in named.items()}
+        named = {{"self": "a", "x": "a", "y": "b"}.get(k, k): v for k, v in named.items()}
         return where(condition, *values, **named)
     return FUNCTIONS["nonzero"](condition, as_tuple=True)
 
@@ -1189,7 +1267,7 @@ def addcdiv(x, a, b, *, value: Any = 1):
 )
 def ldexp(x, other):
     """x 2^other."""
-    return x * OPS["exp2"](other.to(dtype=x.dtype))
+    return x * OPS["exp2"](other if other.dtype.kind == "f" else other.to(dtype=x.dtype))
 
 
 @binary_composite(ORDERED)
@@ -1211,6 +1289,12 @@ def affine(x, *, mul: float, add: float):
 
 def _scaled(a: Any, b: Any, alpha: Any, op: Any) -> Any:
     return op(a, b if alpha == 1 else b * alpha)
+
+
+@function(name="pow", front=True)
+def _pow(a: Any, b: Any) -> Any:
+    """a raised to b."""
+    return pow(a, b)
 
 
 @function(method=True, name="add", front=True)

@@ -54,7 +54,7 @@ def _transformed(x: Any, attrs: Mapping[str, Any]) -> int:
 
 
 def _spectrum_shape(d: Any) -> tuple[int, ...]:
-    return tuple([max(1, min(n, 40)) for n in d.shape(min_dims=1)])
+    return tuple([max(1, min(n, 129)) for n in d.shape(min_dims=1)])
 
 
 def _dft_sample(d: Any) -> Any:

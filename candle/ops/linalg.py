@@ -58,9 +58,22 @@ def _square(d: Any, dtype: Any = None, turn: bool = True) -> Any:
     return np.roll(x, 1, -2) if turn and d.bool() else x
 
 
+def _maybe_singular(d: Any) -> Any:
+    x = _square(d)
+    if d.case.content == "large" and x.size:
+        x[..., 0, :] = 0
+    return [x], {}
+
+
 def _hermitian(d: Any) -> Any:
     x = _square(d, turn=False)
     return (x + x.swapaxes(-1, -2).conj()) / 2
+
+
+def _one_triangle(d: Any, upper: bool) -> Any:
+    """A Hermitian matrix of which the triangle that is not looked at holds something else."""
+    x = _hermitian(d)
+    return np.where(np.tri(x.shape[-1], dtype=bool).T if upper else np.tri(x.shape[-1], dtype=bool), x, 7).astype(x.dtype)
 
 
 def _oblong(d: Any) -> Any:
@@ -136,7 +149,8 @@ def _cholesky_vjp(g: Any, y: Any, _x: Any, upper: bool) -> Any:
 
 
 def _positive_sample(d: Any) -> Any:
-    return [_hermitian(d)], {"upper": d.bool()}
+    upper = d.bool()
+    return [_one_triangle(d, upper) if d.bool() else _hermitian(d)], {"upper": upper}
 
 
 @primitive("T[n,n] -> T[n,n]", LAPACK, method=False, vjp=(_cholesky_vjp,), sample=_positive_sample,
@@ -446,7 +460,7 @@ def cofactor(A):
     return np.asarray(turn)[..., None, None] * ((u.conj() * (before * after)[..., None, :]) @ vh.conj())
 
 
-@primitive("T[n,n] -> T[]", LAPACK, name="linalg_det", method=False, sample=lambda d: ([_square(d)], {}),
+@primitive("T[n,n] -> T[]", LAPACK, name="linalg_det", method=False, sample=_maybe_singular,
            expand=_det_expand, vjp=(lambda g, _y, x: g.unsqueeze(-1).unsqueeze(-1) * conj(cofactor(x)),),
            terms=_rows, ulps=64, special=False)  # fmt: skip
 def det(A):
@@ -476,7 +490,7 @@ def _slogdet_expand(x: Any) -> Any:
 
 
 @primitive("T[n,n] -> T[], T[]", LAPACK, name="linalg_slogdet", method=False, vjp=_slogdet_vjp, expand=_slogdet_expand,
-           result=lambda x: [x.dtype, real_of(x.dtype)], sample=lambda d: ([_square(d)], {}),
+           result=lambda x: [x.dtype, real_of(x.dtype)], sample=_maybe_singular,
            terms=_rows, ulps=64, special=False)  # fmt: skip
 def slogdet(A):
     """A determinant's sign (for complex matrices its direction) and the logarithm of its magnitude: 0 and -inf if singular."""
@@ -527,8 +541,13 @@ def _eigh_unique(ys: Any, x: Any, **_: Any) -> tuple[Any, ...]:
     return w, (v * _ramp(v, w.shape[-1])) @ v.mH
 
 
+def _symmetric_sample(d: Any) -> Any:
+    uplo = d.one(["L", "U"])
+    return [_one_triangle(d, uplo == "U") if d.bool() else _hermitian(d)], {"UPLO": uplo}
+
+
 @primitive("T[n,n] -> T[n], T[n,n]", LAPACK, name="linalg_eigh", method=False, canon=_triangle_canon, vjp=_eigh_vjp,
-           result=lambda x, UPLO: [real_of(x.dtype), x.dtype], sample=lambda d: ([_hermitian(d)], {"UPLO": d.one(["L", "U"])}),
+           result=lambda x, UPLO: [real_of(x.dtype), x.dtype], sample=_symmetric_sample,
            unique=_eigh_unique, terms=lambda x, UPLO: _rows(x), ulps=256, special=False)  # fmt: skip
 def eigh(A, *, UPLO: str = "L"):
     """Eigenvalues in rising order and eigenvectors (columns) of a Hermitian matrix, of which one triangle is looked at.
@@ -555,7 +574,7 @@ def _eigvalsh_vjp(g: Any, _y: Any, x: Any, UPLO: str) -> Any:
 
 
 @primitive("T[n,n] -> T[n]", LAPACK, name="linalg_eigvalsh", method=False, canon=_triangle_canon, vjp=(_eigvalsh_vjp,),
-           result=_real_dtype, sample=lambda d: ([_hermitian(d)], {"UPLO": d.one(["L", "U"])}),
+           result=_real_dtype, sample=_symmetric_sample,
            expand=lambda x, UPLO: eigh(x, UPLO=UPLO)[0], terms=lambda x, UPLO: _rows(x), ulps=256, special=False)  # fmt: skip
 def eigvalsh(A, *, UPLO: str = "L"):
     """Eigenvalues of a Hermitian matrix in rising order."""
@@ -654,6 +673,9 @@ def _qr_unique(ys: Any, x: Any, *, mode: str) -> tuple[Any, ...]:
     q, r = ys
     k = min(x.shape[-2:])
     ramp = _ramp(q, k)
+    if mode == "complete":
+        rest = (q[..., k:] @ q[..., k:].mH,)  # the space that the columns leave over
+        return (q @ r, (q[..., :k] * ramp) @ q[..., :k].mH, r[..., :k, :].mH @ (r[..., :k, :] * ramp.unsqueeze(-1)), *rest)
     return q @ r, (q[..., :k] * ramp) @ q[..., :k].mH, r[..., :k, :].mH @ (r[..., :k, :] * ramp.unsqueeze(-1))
 
 
@@ -781,7 +803,7 @@ def _pinv_vjp(g: Any, y: Any, x: Any, atol: Any, rtol: Any, hermitian: bool) -> 
 
 
 def _pinv_sample(d: Any) -> Any:
-    return [_oblong(d)], {"rtol": d.one([None, 1e-3]), "hermitian": False}
+    return [_oblong(d)], {"rtol": d.one([None, 1e-3, 0.375]), "hermitian": False}
 
 
 @composite("T[m,n] -> T[n,m]", LAPACK, name="linalg_pinv", method=False, vjp=(_pinv_vjp,), sample=_pinv_sample,
@@ -869,7 +891,7 @@ def matrix_power(A, *, n: int):
             found = A if found is None else found @ A
         n //= 2
         A = A @ A if n else A
-    return _eye(A, A.shape[-1]).expand(A.shape) if found is None else found
+    return where(A.ones_like(dtype="bool"), _eye(A, A.shape[-1]), A) if found is None else found
 
 
 _PADE = (64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0, 10559470521600.0,
@@ -1102,6 +1124,15 @@ def cdist(x1, x2, *, p: float = 2.0, compute_mode: str = None):
         raise DTypeError(f"cdist's p is at least 0 but {p} was given")
     apart = x1.unsqueeze(-2) - x2.unsqueeze(-3)
     return norm(apart, p=p, dim=-1) if x1.shape[-1] else apart.sum(-1)
+
+
+@function(method=False)
+def pdist(x: Any, p: float = 2.0) -> Any:
+    """The p-norms of the differences of every two rows of x[n, m], in the order of the upper triangle."""
+    if x.ndim != 2:
+        raise ShapeError(f"pdist takes a matrix of rows but was given {x.spec}")
+    rows, columns = (x.new_tensor(i, dtype=int64) for i in np.triu_indices(x.shape[0], 1))
+    return norm(x.index_select(0, rows) - x.index_select(0, columns), p=p, dim=-1)
 
 
 # -- PyTorch's older names -------------------------------------------------------------------------

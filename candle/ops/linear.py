@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..dtype import FLOATS, INEXACT, NUMBERS
+from ..dtype import FLOATS, INEXACT, INTEGERS, NUMBERS, QUANTISED
 from ..errors import DTypeError, ShapeError
 from ..op import OPS, Spec, broadcast_shapes, composite, function, normalize_dim, primitive
-from .elementwise import conj
+from .elementwise import conj, where
 
 # -- matrices and vectors --------------------------------------------------------------------------
 
@@ -121,31 +121,31 @@ def _added(name: str, x: Any, product: Any, beta: Any, alpha: Any) -> Any:
     return _scaled(x, beta) + y
 
 
-@function()
+@function(in_place=True)
 def addmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * x + alpha * (a @ b), of matrices."""
     return _added("addmm", x, mm(a, b), beta, alpha)
 
 
-@function()
+@function(in_place=True)
 def addmv(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * x + alpha * (a @ b), of a matrix and a vector."""
     return _added("addmv", x, mv(a, b), beta, alpha)
 
 
-@function()
+@function(in_place=True)
 def addr(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * x + alpha * outer(a, b)."""
     return _added("addr", x, outer(a, b), beta, alpha)
 
 
-@function()
+@function(in_place=True)
 def baddbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * x + alpha * (a @ b), of stacks of matrices."""
     return _added("baddbmm", x, bmm(a, b), beta, alpha)
 
 
-@function()
+@function(in_place=True)
 def addbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * x + alpha times the sum of the products of stacks of matrices."""
     return _added("addbmm", x, bmm(a, b).sum(0), beta, alpha)
@@ -158,24 +158,90 @@ def _linear_sample(d: Any) -> Any:
     return [d.array((*d.shape(max_dims=3), k), dtype), d.array((n, k), dtype), bias], {}
 
 
-def _linear_shape(x: Spec, w: Spec, bias: Spec | None) -> tuple[int, ...]:
-    if (
-        x.ndim < 1
-        or w.ndim not in (1, 2)
-        or x.shape[-1] != w.shape[-1]
-        or (bias is not None and bias.shape not in (w.shape[:-1], ()))
-    ):
-        raise OPS["linear"].misfit((x, w, bias), "x[..,k] and weight[n,k] share k, bias is [n]")
-    return (*x.shape[:-1], *w.shape[:-1])
+def linear_shape(name: str) -> Callable[[Spec, Spec, Spec | None], tuple[int, ...]]:
+    """The shape of ``x[..,k]`` times the transpose of ``weight[n,k]``."""
+
+    def shape(x: Spec, w: Spec, bias: Spec | None) -> tuple[int, ...]:
+        if (
+            x.ndim < 1
+            or w.ndim not in ((1, 2) if w.dtype.block == 1 else (2,))
+            or x.shape[-1] != w.shape[-1]
+            or (bias is not None and bias.shape not in (w.shape[:-1], ()))
+        ):
+            raise OPS[name].misfit((x, w, bias), "x[..,k] and weight[n,k] share k, bias is [n]")
+        return (*x.shape[:-1], *w.shape[:-1])
+
+    return shape
 
 
-@composite(
-    "T, T, T? -> T", NUMBERS, shape=_linear_shape, sample=_linear_sample, method=False, terms=lambda x, w, b: max(w.shape[-1], 1)
-)
-def linear(x, weight, bias):
+@composite("T, T, T? -> T", NUMBERS, name="linear", shape=linear_shape("linear"), sample=_linear_sample, method=False,
+           terms=lambda x, w, b: max(w.shape[-1], 1))  # fmt: skip
+def _linear(x, weight, bias):
     """x [.., k] times the transpose of weight [n, k], plus bias [n]."""
     y = matmul(x, weight if weight.ndim == 1 else weight.mT)
     return y if bias is None else y + bias
+
+
+@function(method=False, front=True)
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """x [.., k] times the transpose of weight [n, k], which may be quantised, plus bias [n]."""
+    if getattr(weight, "dtype", None) in QUANTISED:
+        return OPS["quantized_linear"](x, weight, bias)
+    return _linear(x, weight, bias)
+
+
+def _grouped_sample(d: Any) -> Any:
+    dtype = d.dtype(FLOATS)
+    groups, n, k, rows = d.size(), d.size(0), d.size(0), d.size(0)
+    return [d.array((rows, k), dtype), d.array((groups, n, k), dtype), d.ids((rows,), groups)], {}
+
+
+def grouped_shape(name: str) -> Callable[..., tuple[int, ...]]:
+    """The shape rule of products grouped by expert, for errors under the op's name."""
+
+    def shape(x: Spec, w: Spec, ids: Spec) -> tuple[int, ...]:
+        if x.ndim != 2 or w.ndim != 3 or x.shape[1] != w.shape[2] or ids.shape != x.shape[:1]:
+            raise OPS[name].misfit((x, w, ids), "x is [t,k], weight [groups,n,k] and ids [t]")
+        return x.shape[0], w.shape[1]
+
+    return shape
+
+
+def _grouped_vjp(g: Any, _y: Any, x: Any, w: Any, ids: Any) -> Any:
+    groups = w.shape[0]
+    mine = _rows_of(ids, groups)
+    gw = OPS["stack"](*[where(mine[e].unsqueeze(1), g, 0).mT @ x for e in range(groups)], dim=0) if groups else w
+    return _grouped_linear(g, w.mT, ids), gw, None
+
+
+def _rows_of(ids: Any, groups: int) -> list[Any]:
+    return [ids == e for e in range(groups)]
+
+
+def _grouped_expand(x: Any, w: Any, ids: Any) -> Any:
+    y = None
+    for e, mine in enumerate(_rows_of(ids, w.shape[0])):
+        part = where(mine.unsqueeze(1), x @ w.select(0, e).mT, 0)
+        y = part if y is None else y + part
+    return y if y is not None else x.new_zeros(x.shape[0], w.shape[1])
+
+
+@primitive("T, T, I -> T", FLOATS, I=INTEGERS, shape=grouped_shape("grouped_linear"), sample=_grouped_sample, vjp=_grouped_vjp,
+           expand=_grouped_expand, method=False, special=False, name="grouped_linear",
+           terms=lambda x, w, ids: max(w.shape[-1], 1))  # fmt: skip
+def _grouped_linear(x, weight, ids):
+    """Row t of x [t,k] times the transpose of weight[ids[t]], one of [groups, n, k]: a mixture's experts.  [t, n]"""
+    y = np.zeros((x.shape[0], weight.shape[1]), x.dtype)
+    for e in np.unique(ids):
+        rows = ids == e
+        y[rows] = x[rows] @ weight[e].T
+    return y
+
+
+@function(method=False, front=True)
+def grouped_linear(x: Any, weight: Any, ids: Any) -> Any:
+    """Row t of x [t,k] times the transpose of weight[ids[t]], one of [groups, n, k], which may be quantised.  [t, n]"""
+    return OPS["quantized_grouped_linear" if weight.dtype in QUANTISED else "grouped_linear"](x, weight, ids)
 
 
 # -- sums of products over named dimensions --------------------------------------------------------
@@ -421,8 +487,11 @@ def _cross_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, A
 
 def _cross_sample(d: Any) -> Any:
     dtype = d.dtype(INEXACT)
-    shape = (*d.shape(max_dims=3), 3)
-    return [d.array(shape, dtype), d.array(shape, dtype)], {"dim": -1}
+    shape = [*d.shape(max_dims=3)]
+    dim = d.int(0, len(shape))
+    shape.insert(dim, 3)
+    other = [1 if at != dim and d._pick(5) == 0 else n for at, n in enumerate(shape)]
+    return [d.array(shape, dtype), d.array(other, dtype)], {"dim": dim - len(shape) if d.bool() else dim}
 
 
 @composite(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Callable, Mapping, Sequence
 
-from ..dtype import FLOATS, INTEGERS
+import numpy as np
+
+from ..dtype import FLOATS, INTEGERS, as_dtype, bool_
 from ..errors import CandleError, ShapeError
 from ..op import Op, Spec, broadcast_shapes, composite, function
 from .elementwise import where
@@ -31,18 +33,38 @@ def _elementwise_shape(*specs: Spec | None, reduction: str, **_: Any) -> tuple[i
     return shape if reduction == "none" else ()
 
 
+def _divergence_sample(d: Any) -> Any:
+    (x, target), attrs = _loss_sample(2, (-3.0, 0.0), (0.1, 1.0))(d)
+    if d.bool():
+        target = np.where(d.array(x.shape, bool_), target, 0).astype(x.dtype)
+    return [x, target], attrs
+
+
 def _size(*specs: Spec | None, **_: Any) -> int:
     return math.prod(broadcast_shapes(*[s.shape for s in specs if s is not None]) or ())
 
 
 def _loss_sample(count: int, domain: Any = (-3.0, 3.0), second: Any = None) -> Callable[[Any], Any]:
     def sample(d: Any) -> Any:
-        shape = tuple([max(n, 1) for n in d.shape()])
+        shape = d.shape()
         dtype = d.dtype(FLOATS)
         domains = [domain, *[second or domain] * (count - 1)]
         return [d.array(shape, dtype, where_) for where_ in domains], {"reduction": d.one(_REDUCTIONS)}
 
     return sample
+
+
+def _with_weights(sample: Callable[[Any], Any], *domains: Any) -> Callable[[Any], Any]:
+    """With weights, or without: one of the first operand's shape or of its last dimension for each domain."""
+
+    def weighted(d: Any) -> Any:
+        operands, attrs = sample(d)
+        x = operands[0]
+        for domain in domains or ((0.25, 2.0),):
+            operands.append(d.array(x.shape[d.int(0, 1) :], as_dtype(x.dtype), domain) if d.bool() else None)
+        return operands, attrs
+
+    return weighted
 
 
 def elementwise_loss(count: int = 2, optional: int = 0, sample: Any = None, **fields: Any) -> Callable[..., Op]:
@@ -61,13 +83,13 @@ def elementwise_loss(count: int = 2, optional: int = 0, sample: Any = None, **fi
 # -- of numbers ------------------------------------------------------------------------------------
 
 
-@elementwise_loss(2, 1, sample=lambda d: (lambda s: ([*s[0], None], s[1]))(_loss_sample(2)(d)))
+@elementwise_loss(2, 1, sample=_with_weights(_loss_sample(2)))
 def mse_loss(x, target, weight, *, reduction: str = "mean"):
     """The squared difference; with a weight, the weighted mean."""
     return _weighted((x - target).square(), weight, reduction)
 
 
-@elementwise_loss(2, 1, sample=lambda d: (lambda s: ([*s[0], None], s[1]))(_loss_sample(2)(d)))
+@elementwise_loss(2, 1, sample=_with_weights(_loss_sample(2)))
 def l1_loss(x, target, weight, *, reduction: str = "mean"):
     """The absolute difference; with a weight, the weighted mean."""
     return _weighted((x - target).abs(), weight, reduction)
@@ -107,7 +129,7 @@ def huber_loss(x, target, *, reduction: str = "mean", delta: float = 1.0):
     return _reduced(where(d <= delta, near.square() * 0.5, delta * (d - 0.5 * delta)), reduction)
 
 
-@elementwise_loss(sample=_loss_sample(2, (0.1, 3.0)))
+@elementwise_loss(sample=_divergence_sample)
 def kl_div(x, target, *, reduction: str = "mean", log_target: bool = False):
     """target (log target - x): the divergence, x being the logarithm of the prediction; "batchmean" is done by ``F.kl_div``."""
     if log_target:
@@ -152,10 +174,13 @@ def gaussian_nll_loss(x, target, var, *, full: bool = False, eps: float = 1e-6, 
 
 def _binary_sample(d: Any) -> Any:
     (x, target), attrs = _loss_sample(2, (0.1, 0.9))(d)
-    return [x, target, None], attrs
+    if d.case.content == "ties":  # certain, rightly or wrongly
+        x = np.where(d.array(x.shape, bool_), x > 0.5, x).astype(x.dtype)
+        target = (target > 0.5).astype(x.dtype)
+    return [x, target], attrs
 
 
-@elementwise_loss(2, 1, sample=_binary_sample)
+@elementwise_loss(2, 1, sample=_with_weights(_binary_sample))
 def binary_cross_entropy(x, target, weight, *, reduction: str = "mean"):
     """-(target log x + (1 - target) log(1 - x)), the logarithms at least -100; prefer the form with logits."""
     rows = -(target * _log_bounded(x) + (1 - target) * _log_bounded(1 - x))
@@ -166,12 +191,7 @@ def _log_bounded(x: Any) -> Any:
     return where(x > 3.7835e-44, where(x > 3.7835e-44, x, 1).log(), where(x != x, x, -100.0))
 
 
-def _logits_sample(d: Any) -> Any:
-    (x, target), attrs = _loss_sample(2, (-8.0, 8.0), (0.0, 1.0))(d)
-    return [x, target, None, None], attrs
-
-
-@elementwise_loss(2, 2, sample=_logits_sample)
+@elementwise_loss(2, 2, sample=_with_weights(_loss_sample(2, (-8.0, 8.0), (0.0, 1.0)), (0.25, 2.0), (0.25, 4.0)))
 def binary_cross_entropy_with_logits(x, target, weight, pos_weight, *, reduction: str = "mean"):
     """binary_cross_entropy of sigmoid(x), without overflow; ``pos_weight`` multiplies the part of the positive class."""
     positive = -logsigmoid(x)
@@ -198,7 +218,8 @@ def hinge_embedding_loss(x, target, *, margin: float = 1.0, reduction: str = "me
 
 
 def _hinge(x: Any) -> Any:
-    return where(x > 0, x, where(x != x, x, 0))
+    """max(0, x), whose gradient at 0 is that of x, as clamp's is."""
+    return where(x < 0, 0, x)
 
 
 @elementwise_loss(3)
@@ -295,7 +316,8 @@ def _picked_vjp(g: Any, _y: Any, x: Any, target: Any) -> Any:
 
 def _picked_sample(d: Any) -> Any:
     n, c = d.size(), d.size()
-    return [d.array((n, c), d.dtype(FLOATS)), d.ids((n,), c)], {}
+    rest = tuple([d.int(1, 3) for _ in range(d.one([0, 0, 1, 2]))])
+    return [d.array((n, c, *rest), d.dtype(FLOATS)), d.ids((n, *rest), c)], {}
 
 
 @composite("T, I -> T", FLOATS, I=INTEGERS, shape=_rows_shape, vjp=_picked_vjp, method=False, sample=_picked_sample, ulps=64,
@@ -328,9 +350,14 @@ def _smoothing(specs: Sequence[Spec | None], attrs: Mapping[str, Any]) -> dict[s
 
 def _class_sample(d: Any) -> Any:
     n, c = d.size(), d.size()
+    rest = tuple([d.int(1, 3) for _ in range(d.one([0, 0, 1, 2]))])
+    if not rest and d._pick(4) == 0:
+        n = 0  # one row alone
     dtype = d.dtype(FLOATS)
     weight = d.array((c,), dtype, (0.5, 2.0)) if d.bool() else None
-    return [d.array((n, c), dtype), d.ids((n,), c), weight], {"reduction": d.one(_REDUCTIONS)}
+    target = d.ids((n, *rest) if n else (), c)
+    attrs = {"reduction": d.one(_REDUCTIONS), "ignore_index": d.one([-100, 0, c - 1])}
+    return [d.array((n, c, *rest) if n else (c,), dtype), target, weight], attrs
 
 
 def _by_class(rows: Any, target: Any, weight: Any, seen: Any, reduction: str, like: Any) -> Any:

@@ -10,11 +10,10 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..dtype import EVERY, INTEGERS, as_dtype, bool_, int64
+from ..dtype import EVERY, INTEGERS, REALS, as_dtype, bool_, int64
 from ..errors import DimError, DTypeError, ShapeError
 from ..op import (
     OPS,
-    ZERO,
     Dim,
     Dims,
     DType,
@@ -31,7 +30,44 @@ from ..op import (
 )
 
 movement = partial(primitive, "S -> S", S=EVERY, wide=False)
-moved = partial(composite, "S -> S", S=EVERY, wide=False)
+moved = partial(composite, "S -> S", S=EVERY, wide=False, blocks=True)
+
+
+# -- blocks of quantised dtypes --------------------------------------------------------------------
+
+
+def whole_rows(name: str) -> Callable[..., Any]:
+    """``blocks`` of an op that moves along ``dim``, which then is not the last: rows stay whole."""
+
+    def blocks(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+        if attrs["dim"] == specs[0].ndim - 1:
+            raise OPS[name].torn(specs, "the last dimension, which is kept in blocks, stays as it is")
+        return attrs
+
+    return blocks
+
+
+def as_they_are(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+    return attrs
+
+
+def _last_size(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+    shape = attrs["shape"]
+    return {"shape": (*shape[:-1], shape[-1] if shape[-1] == -1 else size(shape[-1]))}
+
+
+def _last_stays(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+    if attrs["dims"][-1] % len(attrs["dims"]) != len(attrs["dims"]) - 1:
+        raise OPS["permute"].torn(specs, "the last dimension, which is kept in blocks, stays the last")
+    return attrs
+
+
+def _last_slice(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+    steps = attrs.get("steps")
+    if steps and steps[-1] not in (1, None):
+        raise OPS["slice"].torn(specs, "the last dimension, which is kept in blocks, is taken in steps of 1")
+    ends = {k: attrs[k] for k in ("starts", "stops")}
+    return {**attrs, **{k: (*v[:-1], v[-1] if v[-1] is None else size(v[-1])) for k, v in ends.items()}}
 
 
 def another_name(op: Op, *names: str) -> None:
@@ -42,7 +78,7 @@ def another_name(op: Op, *names: str) -> None:
             return op(*args, **attrs)
 
         call.__name__, call.__doc__ = name, f"Another name of ``{op.name}``: {op.doc}"
-        function(name=name)(call)
+        function(name=name, in_place=True)(call)
 
 
 def axis(dim: Any, ndim: int, what: str) -> int:
@@ -99,13 +135,18 @@ def _factored(d: Any) -> Any:
     size = math.prod(shape)
     cut = next((n for n in (2, 3, 5, 7) if size and size % n == 0), 1)
     return [d.array(shape, d.dtype(EVERY))], {
-        "shape": d.one([(size,), (cut, -1), (1, cut, size // cut), tuple(shape) + (1,)]) if size else (0, 3)
+        "shape": ()
+        if size == 1 and d.bool()
+        else d.one([(size,), (cut, -1), (1, cut, size // cut), tuple(shape) + (1,)])
+        if size
+        else (0, 3)
     }
 
 
 @movement(
     required=True,
     star="shape",
+    blocks=_last_size,
     canon=_reshape_canon,
     shape=lambda x, *, shape: shape,
     sample=_factored,
@@ -152,6 +193,7 @@ def _permute_sample(d: Any) -> Any:
 @movement(
     required=True,
     star="dims",
+    blocks=_last_stays,
     canon=_permute_canon,
     shape=lambda x, *, dims: [x.shape[d] for d in dims],
     sample=_permute_sample,
@@ -178,7 +220,7 @@ def _expand_sample(d: Any) -> Any:
 
 
 @movement(required=True, star="shape", canon=_expand_canon, shape=lambda x, *, shape: shape, vjp=(lambda g, _y, _x, shape: g,),
-          sample=_expand_sample)  # fmt: skip
+          sample=_expand_sample, blocks=_last_size)  # fmt: skip
 def expand(x, *, shape: Shape):
     """Repeated along dimensions of size one to reach a shape; -1 keeps a size."""
     return np.broadcast_to(x, shape)
@@ -279,7 +321,7 @@ def transpose(x, *, dim0: int, dim1: int):
 another_name(transpose, "swapaxes", "swapdims")
 
 
-@function()
+@function(in_place=True)
 def t(x: Any) -> Any:
     """The transpose of a matrix; a vector or a scalar as it is.  Raises ShapeError for more dimensions."""
     if x.ndim > 2:
@@ -380,7 +422,7 @@ def unflatten(x: Any, dim: int, sizes: Any) -> Any:
     return x.reshape((*x.shape[:d], *sizes, *x.shape[d + 1 :]))
 
 
-@function(method=False)
+@function()
 def as_strided(*_: Any, **__: Any) -> Any:
     """Refused: a tensor is a value without strides."""
     raise DTypeError(
@@ -455,7 +497,7 @@ def _slice_sample(d: Any) -> Any:
     return [d.array(shape, d.dtype(EVERY))], _slice_attrs(d, shape)
 
 
-@movement(name="slice", required=True, canon=_slice_canon, sample=_slice_sample,
+@movement(name="slice", required=True, canon=_slice_canon, sample=_slice_sample, blocks=_last_slice,
           shape=lambda x, *, starts, stops, steps: _slice_lengths(x, starts, stops, steps),
           vjp=(lambda g, _y, _x, starts, stops, steps: unsliced(g, _x.shape, starts, steps),))  # fmt: skip
 def slice_(x, *, starts: Any, stops: Any, steps: Any = None):
@@ -501,6 +543,7 @@ def _slice_set_sample(d: Any) -> Any:
     "S, S -> S",
     S=EVERY,
     wide=False,
+    blocks=_last_slice,
     canon=_slice_canon,
     shape=_set_shape,
     expand=_slice_set_expand,
@@ -615,7 +658,13 @@ def _constant_pad_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict
 def _constant_pad_sample(d: Any) -> Any:
     shape = d.shape()
     lo, hi = [tuple([d.int(0, 3) for _ in shape]) for _ in range(2)]
-    return [d.array(shape, d.dtype(EVERY))], {"lo": lo, "hi": hi, "value": d.int(0, 3)}
+    dtype = d.dtype(EVERY)
+    return [d.array(shape, dtype)], {"lo": lo, "hi": hi, "value": _filler(d, dtype)}
+
+
+def _filler(d: Any, dtype: Any) -> Any:
+    """A number to fill with: whole, or where the dtype has them broken, negative, infinite."""
+    return d.one([0, 1, 0.375, -1.5, -math.inf, 3, 2.0]) if dtype.kind in "fc" else d.int(0, 3)
 
 
 @movement(
@@ -670,10 +719,11 @@ def _pad_sample(d: Any) -> Any:
         {"constant": 3, "reflect": n - 1, "replicate": 3 if n else 0, "circular": n - n // 2 * 2}[mode] for n in reversed(shape)
     ]
     pads = [d.int(-(n // 2), max(0, min(3, m))) for n, m in zip(reversed(shape), limits) for _ in range(2)]
-    return [d.array(shape, d.dtype(EVERY))], {
+    dtype = d.dtype(EVERY)
+    return [d.array(shape, dtype)], {
         "pad": tuple(pads),
         "mode": mode,
-        "value": d.int(0, 3) if mode == "constant" else None,
+        "value": _filler(d, dtype) if mode == "constant" else None,
     }
 
 
@@ -768,7 +818,8 @@ def _cat_sample(d: Any) -> Any:
     return xs, {"dim": dim}
 
 
-@primitive("S* -> S", S=EVERY, wide=False, required=True, method=False, shape=_cat_shape, vjp=_cat_vjp, sample=_cat_sample)
+@primitive("S* -> S", S=EVERY, wide=False, required=True, method=False, shape=_cat_shape, vjp=_cat_vjp, sample=_cat_sample,
+           blocks=as_they_are)  # fmt: skip
 def cat(*tensors, dim: Dim = 0):
     """Tensors joined along a dimension."""
     return np.concatenate(tensors, dim)
@@ -790,7 +841,7 @@ def _stack_sample(d: Any) -> Any:
     return [d.array(shape, dtype) for _ in range(d.int(1, 3))], {"dim": d.int(-len(shape) - 1, len(shape))}
 
 
-@composite("S* -> S", S=EVERY, method=False, canon=_stack_canon, sample=_stack_sample,
+@composite("S* -> S", S=EVERY, method=False, blocks=True, canon=_stack_canon, sample=_stack_sample,
            shape=lambda *xs, dim: (*xs[0].shape[:dim], len(xs), *xs[0].shape[dim:]))  # fmt: skip
 def stack(*tensors, dim: NewDim = 0):
     """Tensors of one shape joined along a new dimension."""
@@ -1476,6 +1527,7 @@ def _narrow_at_sample(d: Any) -> Any:
 
 
 @primitive("S, I -> S", S=EVERY, I=INTEGERS, wide=False, shape=_narrow_at_shape, sample=_narrow_at_sample,
+           blocks=whole_rows("narrow_at"),
            expand=lambda x, at, *, dim, length: x.index_select(dim, at.to(dtype=int64) + iota(at, length)),
            vjp=(lambda g, _y, _x, at, dim, length: write(_x.zeros_like(), g, at, dim=dim), None))  # fmt: skip
 def narrow_at(x, at, *, dim: Dim, length: int):
@@ -1520,6 +1572,7 @@ def _write_sample(d: Any) -> Any:
     S=EVERY,
     I=INTEGERS,
     wide=False,
+    blocks=whole_rows("write"),
     shape=_write_shape,
     sample=_write_sample,
     expand=_write_expand,
@@ -1554,11 +1607,15 @@ _WHOLE = tuple(
 
 
 def _bitcast_sample(d: Any) -> Any:
-    x, to = d.dtype(INTEGERS), d.dtype(INTEGERS)
+    x, to = d.dtype(REALS), d.dtype(REALS)
     return [d.array([*d.shape(0, 3), 8 * d.size(0)], x)], {"dtype": to}
 
 
-@primitive("S -> dtype", S=_WHOLE, wide=False, method=False, shape=_bitcast_shape, sample=_bitcast_sample, vjp=(ZERO,))
+def _bitcast_vjp(g: Any, _y: Any, _x: Any, dtype: DType) -> Any:
+    return g if dtype is _x.dtype else None
+
+
+@primitive("S -> dtype", S=_WHOLE, wide=False, method=False, shape=_bitcast_shape, sample=_bitcast_sample, vjp=(_bitcast_vjp,))
 def bitcast(x, *, dtype: DType):
     """The same bytes, in the machine's order, read as another dtype; the last dimension grows or shrinks to fit."""
     if dtype not in _WHOLE:

@@ -63,10 +63,15 @@ def relu6(x):
     return x.clamp(0, 6)
 
 
+def _of_kind(x: Any, number: float) -> Any:
+    """A number as x's elements are: for integers the part before the point, as in PyTorch."""
+    return number if x.dtype.kind == "f" else int(number)
+
+
 @composite("T[] -> T[]", REALS, vjp=(lambda g, _y, x, min_val, max_val: _inside(g, _y, x, min_val, max_val),))
 def hardtanh(x, *, min_val: float = -1.0, max_val: float = 1.0):
     """x within [min_val, max_val]; the gradient is 0 at the bounds."""
-    return x.clamp(min_val, max_val)
+    return x.clamp(_of_kind(x, min_val), _of_kind(x, max_val))
 
 
 @activation(vjp=(lambda g, _y, x, negative_slope: where(x > 0, g, g * negative_slope),))
@@ -220,7 +225,7 @@ def tanhshrink(x):
 @composite("T[] -> T[]", REALS, vjp=(lambda g, _y, x, threshold, value: where(x <= threshold, 0, g),))
 def threshold(x, *, threshold: float, value: float):
     """x where it exceeds the threshold, else value."""
-    return where(x <= threshold, value, x)
+    return where(x <= _of_kind(x, threshold), _of_kind(x, value), x)
 
 
 def _glu_shape(x: Spec, *, dim: int) -> tuple[int, ...]:
@@ -291,14 +296,20 @@ def _log_softmax_vjp(g: Any, y: Any, _x: Any, dim: int, dtype: DType | None) -> 
     return g - y.exp() * g.sum(dim=dim, keepdim=True)
 
 
-@soft(vjp=(_softmax_vjp,), expand=in_single(_softmax))
+def _cast_first(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The expansion in the wanted dtype, which the result keeps."""
+    single = in_single(fn)
+    return lambda x, *, dim, dtype: single(x if dtype is None else x.to(dtype=dtype), dim=dim, dtype=None)
+
+
+@soft(vjp=(_softmax_vjp,), expand=_cast_first(_softmax))
 def softmax(x, *, dim: Dim, dtype: DType = None):
     """exp(x) over its sum along a dimension; NaN where all are minus infinity."""
     e = np.exp(_shifted_array(x, dim, dtype))
     return e / np.sum(e, dim, keepdims=True)
 
 
-@soft(vjp=(_log_softmax_vjp,), expand=in_single(_log_softmax))
+@soft(vjp=(_log_softmax_vjp,), expand=_cast_first(_log_softmax))
 def log_softmax(x, *, dim: Dim, dtype: DType = None):
     """The logarithm of softmax."""
     z = _shifted_array(x, dim, dtype)
@@ -367,7 +378,7 @@ def _norm_sample(count: int) -> Callable[[Any], Any]:
         at = d.int(0, len(shape) - 1)
         dtype = d.dtype(FLOATS)
         weights = [d.array(shape[at:], dtype) if d.bool() else None for _ in range(count)]
-        return [d.array(shape, dtype), *weights], {"normalized_shape": shape[at:], "eps": 1e-5}
+        return [d.array(shape, dtype), *weights], {"normalized_shape": shape[at:], "eps": d.one([1e-5, 1e-5, 0.25])}
 
     return sample
 
@@ -664,7 +675,9 @@ def _rope_sample(d: Any) -> Any:
     front = d.shape(max_dims=2)
     n, half = d.size(), d.size()
     dtype = d.dtype(FLOATS)
-    return [d.array((*front, n, 2 * half), dtype), d.array((n, half), dtype), d.array((n, half), dtype)], {}
+    each = front[:1] if len(front) == 2 and d.bool() else ()  # angles per token, or per sequence and token
+    table = (*each, n, half)
+    return [d.array((*front, n, 2 * half), dtype), d.array(table, dtype), d.array(table, dtype)], {}
 
 
 rotation = composite("T, T, T -> T", FLOATS, shape=_rope_shape, sample=_rope_sample)
@@ -736,9 +749,11 @@ def _attention_sample(d: Any) -> Any:
     groups, times, n, m, width, out = d.int(1, 2), d.int(1, 2), d.size(), d.size(), d.size(), d.size()
     dtype = d.dtype(FLOATS)
     q, k, v = ((*front, groups * times, n, width), (*front, groups, m, width), (*front, groups, m, out))
-    mask = d.array((n, m), d.one([*BOOL, dtype])) if d.bool() else None
+    heads = (1,) if d._pick(3) == 0 else (groups * times,)
+    lead = d.one([(), (*front, *heads), heads, ()])
+    mask = d.array((*lead, n, m), d.one([*BOOL, dtype])) if d._pick(3) else None
     slopes = d.array((groups * times,), dtype) if d.bool() else None
-    attrs = {"causal": d.bool(), "softcap": d.one([None, 5.0]), "window": d.one([None, 2])}
+    attrs = {"causal": d.bool(), "softcap": d.one([None, 5.0]), "window": d.one([None, 2, None, 1])}
     return [d.array(q, dtype), d.array(k, dtype), d.array(v, dtype), mask, slopes], attrs
 
 

@@ -83,6 +83,12 @@ def _lowest(dtype: Any) -> Any:
     return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
+def _pads(d: Any, kernel: Sequence[int], n: int) -> list[Any]:
+    """Paddings of at most half a window; where an op takes them, other ones behind than before."""
+    before = [d.int(0, k // 2) for k in kernel]
+    return before if n or d.bool() else [(lo, d.int(0, k // 2)) for lo, k in zip(before, kernel)]
+
+
 def _draw(types: Any, n: int = 0, dilated: bool = False, domain: Any = None, **choices: Any) -> Any:
     def sample(d: Any) -> Any:
         m = n or d.int(1, 3)
@@ -91,7 +97,7 @@ def _draw(types: Any, n: int = 0, dilated: bool = False, domain: Any = None, **c
         spans = [e * (k - 1) + 1 for k, e in zip(kernel, dilation)]
         equal = max(spans) + d.int(0, 2) if d.bool() else 0
         shape = (d.one((0, 1, 2, 4)), equal or d.int(1, 3), *[equal or s + d.int(0, 4) for s in spans])
-        attrs = {"kernel_size": kernel, "stride": stride if d.bool() else None, "padding": [d.int(0, k // 2) for k in kernel]}
+        attrs = {"kernel_size": kernel, "stride": stride if d.bool() else None, "padding": _pads(d, kernel, n)}
         attrs |= {"dilation": dilation} if dilated else {}
         attrs |= {k: d.bool() if choice is None else d.one(choice) for k, choice in choices.items()}
         return [d.array(shape, d.dtype(types), domain)], {**attrs, "ceil_mode": d.bool()}

@@ -8,9 +8,9 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from ..dtype import ALL, BOOL, FLOATS, INEXACT, REALS, float32, int32, int64, real_of
+from ..dtype import ALL, BOOL, FLOATS, INEXACT, REALS, bool_, float32, int32, int64, real_of
 from ..errors import ShapeError
-from ..op import OPS, Dim, Dims, DType, Op, Spec, composite, function, normalize_dim, primitive
+from ..op import OPS, Dim, Dims, DType, Op, Spec, broadcast_shapes, composite, function, normalize_dim, primitive
 from .elementwise import also_called, conj, in_single, where
 
 ORDERED = BOOL + REALS
@@ -93,7 +93,17 @@ def _exclusive(y: Any, dim: int) -> Any:
     return OPS["cat"](one, y.narrow(dim, 0, n - 1), dim=dim)
 
 
-@reduction(ALL, required=True, result=_sum_dtype, sample=_sample(ALL, (0.0, 1.5)), vjp=(_prod_vjp,))
+def _product_sample(d: Any) -> Any:
+    """Factors whose product neither vanishes nor overflows however many they are, so that each of them counts."""
+    (x,), attrs = _sample(ALL, (0.0, 1.5))(d)
+    if x.size > 64 and x.dtype.kind not in "b":
+        y = d.array(x.shape, int64, (0, 40))
+        factors = np.array([1, -1, 3, 1, -3] if x.dtype.kind in "iu" else [1, -1, 1, 2, 0.5])
+        x = factors[y % 5].astype(x.dtype) if x.dtype.kind != "u" else np.abs(factors[y % 5]).astype(x.dtype)
+    return [x], attrs
+
+
+@reduction(ALL, required=True, result=_sum_dtype, sample=_product_sample, vjp=(_prod_vjp,))
 def prod(x, *, dim: Dims = None, keepdim: bool = False, dtype: DType = None):
     """Product; of integers and booleans in int64."""
     return np.prod(_summable(x, dtype), dim, keepdims=keepdim)
@@ -101,7 +111,7 @@ def prod(x, *, dim: Dims = None, keepdim: bool = False, dtype: DType = None):
 
 @reduction(
     INEXACT,
-    sample=_sample(FLOATS),
+    sample=_sample(INEXACT),
     result=lambda x, *, dim, keepdim, dtype: dtype or x.dtype,
     vjp=(lambda g, _y, _x, dim, keepdim, dtype: unreduced(g / max(_count(_x, dim), 1), _x, dim),),
     expand=in_single(lambda x, *, dim, keepdim, dtype: _mean(x if dtype is None else x.to(dtype=dtype), dim, keepdim)),
@@ -275,7 +285,7 @@ def _norm_vjp(g: Any, y: Any, x: Any, p: float, dim: Dims, keepdim: bool, dtype:
 
 
 def _norm_sample(d: Any) -> Any:
-    operands, attrs = _sample(FLOATS, filled=True)(d)
+    operands, attrs = _sample(INEXACT, filled=True)(d)
     return operands, {**attrs, "p": d.one([0, 1, 2, 3, 0.5, "fro", math.inf, -math.inf])}
 
 
@@ -306,6 +316,25 @@ def dist(x: Any, other: Any, p: Any = 2) -> Any:
     return norm(x - other, p=p)
 
 
+@function(in_place=True)
+def renorm(x: Any, p: Any, dim: int, maxnorm: Any) -> Any:
+    """Parts along a dimension scaled down to a p-norm of at most ``maxnorm``."""
+    dim = normalize_dim(dim, x.ndim)
+    size = norm(x, p=p, dim=tuple([d for d in range(x.ndim) if d != dim]), keepdim=True)
+    return where(size > maxnorm, x * (maxnorm / (size + 1e-7)), x)
+
+
+@function()
+def sum_to_size(x: Any, *size: Any) -> Any:
+    """Summed over what broadcasting from a shape to x's own repeats."""
+    shape = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    if broadcast_shapes(x.shape, shape) != x.shape:
+        raise ShapeError(f"sum_to_size takes a shape that broadcasts to x's but was given {x.spec} and {shape}")
+    front = x.ndim - len(shape)
+    dims = [d for d in range(x.ndim) if d < front or (shape[d - front] == 1 and x.shape[d] != 1)]
+    return (x.sum(tuple(dims)) if dims else x).reshape(shape)
+
+
 # -- moments ---------------------------------------------------------------------------------------
 
 
@@ -331,7 +360,7 @@ def _var(x: Any, *, dim: Dims, correction: float, keepdim: bool) -> Any:
 
 
 def _var_sample(d: Any) -> Any:
-    operands, attrs = _sample(FLOATS)(d)
+    operands, attrs = _sample(INEXACT)(d)
     return operands, {**attrs, "correction": d.one([0, 1, 2, 0.5])}
 
 
@@ -400,13 +429,13 @@ def _nan_sample(d: Any) -> Any:
     return [x], attrs
 
 
-@reduction_composite(ALL, result=_sum_dtype, sample=_nan_sample, special=False)
+@reduction_composite(ALL, result=_sum_dtype, sample=_nan_sample)
 def nansum(x, *, dim: Dims = None, keepdim: bool = False, dtype: DType = None):
     """Sum of what is not NaN."""
     return where(x != x, 0, x).sum(dim=dim, keepdim=keepdim, dtype=dtype)
 
 
-@reduction_composite(INEXACT, sample=_nan_sample, special=False)
+@reduction_composite(INEXACT, sample=_nan_sample)
 def nanmean(x, *, dim: Dims = None, keepdim: bool = False):
     """Mean of what is not NaN; NaN where nothing else is."""
     n = (x == x).sum(dim=dim, keepdim=keepdim)
@@ -584,7 +613,7 @@ def argsort(x, *, dim: Dim = -1, descending: bool = False, stable: bool = False)
     return sort(x, dim=dim, descending=descending, stable=stable)[1]
 
 
-@composite("T -> T", ORDERED, shape=_same, sample=lambda d: ([d.array(d.shape(min_dims=1), d.dtype(ORDERED))], {}))
+@composite("T -> T", ORDERED, shape=_same, sample=lambda d: ([d.array(d.shape(min_dims=1), d.dtype(ORDERED))], {}), ulps=0)
 def msort(x):
     """Sorted along the first dimension."""
     return sort(x, dim=0)[0]
@@ -608,7 +637,7 @@ def _topk_sample(d: Any) -> Any:
     return [d.array(shape, d.dtype(REALS))], {"k": d.int(0, shape[dim]), "dim": dim, "largest": d.bool(), "sorted": True}
 
 
-@composite("T -> T, int64", ORDERED, shape=_topk_shape, canon=_topk_canon, sample=_topk_sample)
+@composite("T -> T, int64", ORDERED, shape=_topk_shape, canon=_topk_canon, sample=_topk_sample, ulps=0)
 def topk(x, *, k: int, dim: Dim = -1, largest: bool = True, sorted: bool = True):
     """The k largest or smallest elements along dim, in order, and where each was; NaN counts as largest."""
     values, at = sort(x, dim=dim, descending=largest, stable=True)
@@ -631,7 +660,7 @@ def _kth_sample(d: Any) -> Any:
     return operands, {**attrs, "k": d.int(1, operands[0].shape[attrs["dim"]])}
 
 
-@composite("T -> T, int64", ORDERED, shape=_two_along, canon=_kth_canon, sample=_kth_sample)
+@composite("T -> T, int64", ORDERED, shape=_two_along, canon=_kth_canon, sample=_kth_sample, ulps=0)
 def kthvalue(x, *, k: int, dim: Dim = -1, keepdim: bool = False):
     """The k-th smallest element along dim and where it is; NaN counts as largest."""
     found = [v.narrow(dim, k - 1, 1) for v in sort(x, dim=dim, stable=True)]
@@ -935,8 +964,12 @@ def _search_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, 
 
 def _search_sample(d: Any) -> Any:
     shape, dtype = d.shape(min_dims=1), d.dtype(REALS)
-    table = np.sort(d.array((d.size(0),), dtype, (-4, 4)))
-    return [table, d.array(shape, dtype)], {"right": d.bool(), "out_int32": d.bool()}
+    front = () if d.bool() else tuple(shape[:-1])  # one row for all, or one for each row of x
+    table = np.sort(d.array((*front, d.size(0)), dtype, (-4, 4)))
+    x = d.array(shape, dtype)
+    if table.size and d.bool():
+        x = np.where(d.array(shape, bool_), table.reshape(-1)[d.int(0, table.size - 1)], x).astype(x.dtype)
+    return [table, x], {"right": d.bool(), "out_int32": d.bool()}
 
 
 def _search_expand(table: Any, x: Any, *, right: bool, out_int32: bool) -> Any:
@@ -1000,13 +1033,21 @@ def _histc_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[str, A
     return dict(attrs)
 
 
+def _histc_sample(d: Any) -> Any:
+    x = d.array(d.shape(), d.dtype(FLOATS[2:]))
+    lo, hi = d.one([(-2.0, 2.0), (-1.0, 1.0), (0.0, 3.0), (0.0, 0.0)])
+    if x.size and hi and d.bool():
+        x.reshape(-1)[0], x.reshape(-1)[-1] = hi, lo  # what lies on an edge
+    return [x], {"bins": d.int(1, 6), "min": lo, "max": hi}
+
+
 @composite(
     "T -> T",
     FLOATS,
     shape=lambda x, *, bins, min, max: (bins,),
     canon=_histc_canon,
     special=False,
-    sample=lambda d: ([d.array(d.shape(), d.dtype(FLOATS[2:]))], {"bins": d.int(1, 6), "min": -2.0, "max": 2.0}),
+    sample=_histc_sample,
 )
 def histc(x, *, bins: int = 100, min: float = 0.0, max: float = 0.0):
     """How many elements fall into each of some equal bins from min to max; into the data's range where those are equal."""
@@ -1022,10 +1063,13 @@ def histc(x, *, bins: int = 100, min: float = 0.0, max: float = 0.0):
 
 def _isin_sample(d: Any) -> Any:
     shape, dtype = d.shape(), d.dtype(ALL)
-    return [d.array(shape, dtype), d.array((d.int(0, 5),), dtype)], {"invert": d.bool()}
+    x, others = d.array(shape, dtype), d.array((d.int(0, 5),), dtype)
+    if x.size and others.size:
+        others[0] = x.reshape(-1)[-1]
+    return [x, others], {"invert": d.bool()}
 
 
-@composite("T, T -> bool", ALL, shape=lambda x, _t, **_: x.shape, special=False, sample=_isin_sample)
+@composite("T, T -> bool", ALL, shape=lambda x, _t, **_: x.shape, sample=_isin_sample)
 def isin(elements, test_elements, *, assume_unique: bool = False, invert: bool = False):
     """Whether each element is among others."""
     found = (elements.reshape((*elements.shape, 1)) == test_elements.reshape((test_elements.spec.size,))).any(dim=-1)

@@ -44,7 +44,8 @@ def _filtered(at: np.ndarray[Any, Any], size: int, mode: str, a: float, shrink: 
     if exclude:
         weight = np.where((index >= 0) & (index < size), weight, 0.0)
     if exclude or shrink is not None:
-        weight = weight / weight.sum(1, keepdims=True)
+        total = weight.sum(1, keepdims=True)
+        weight = np.divide(weight, total, out=np.full_like(weight, np.nan), where=total != 0)
     taken = weight != 0 if exclude or shrink is not None else True
     index = np.where(taken, np.clip(index, 0, max(0, size - 1)), -1)
     used = (weight != 0).any(0)
@@ -466,7 +467,7 @@ def _grid_sample_sample(d: Any) -> Any:
     batch = d.one((0, 1, 2, 4))
     x = d.array((batch, d.int(1, 3), *[d.int(1, 5) for _ in range(n)]), dtype)
     grid = d.array((batch, *[d.int(1, 4) for _ in range(n)], n), dtype, (-1.4, 1.4))
-    mode = d.one(("bilinear", "bicubic") if n == 2 else ("bilinear",))
+    mode = d.one(("bilinear", "bicubic", "nearest") if n == 2 else ("bilinear", "nearest"))
     return [x, grid], {"mode": mode, "padding_mode": d.one(("zeros", "border", "reflection")), "align_corners": d.bool()}
 
 

@@ -6,10 +6,10 @@ from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..dtype import ALL, EVERY, FLOATS, INTEGERS, NUMBERS, as_dtype, bool_, int64
+from ..dtype import ALL, EVERY, FLOATS, INTEGERS, NUMBERS, QUANTISED, as_dtype, bool_, iinfo, int64
 from ..errors import CaptureError, DimError, DTypeError, ShapeError
 from ..op import OPS, Ints, Spec, broadcast_shapes, composite, function, primitive
-from .movement import as_operand, axis, filled, iota
+from .movement import as_operand, axis, filled, iota, whole_rows
 
 
 def checked(name: str, ids: Any, n: int, negative: bool = False) -> np.ndarray[Any, Any]:
@@ -199,6 +199,7 @@ def _index_select_sample(d: Any) -> Any:
 
 
 @primitive("S, I -> S", S=EVERY, I=INTEGERS, wide=False, canon=_dim_canon("index_select"), shape=_index_select_shape,
+           blocks=whole_rows("index_select"),
            order=("x", "dim", "index"), sample=_index_select_sample, expand=_index_select_expand,
            vjp=(lambda g, _y, _x, index, dim: index_add(_x.zeros_like(), index, g, dim=dim), None))  # fmt: skip
 def index_select(x, index, *, dim: int):
@@ -246,7 +247,7 @@ def _index_add_expand(x: Any, index: Any, source: Any, *, dim: int, alpha: Any) 
     canon=_dim_canon("index_add"),
     shape=_index_add_shape("index_add"),
     order=("x", "dim", "index", "source"),
-    sample=_index_add_sample(ALL, alpha=(1, 2)),
+    sample=_index_add_sample(ALL, alpha=(1, 2, 3)),
     expand=_index_add_expand,
     terms=lambda x, index, source, *, dim, alpha: index.size + 1,
     vjp=(
@@ -288,20 +289,27 @@ def _embedding_grad(g: Any, _y: Any, _weight: Any, ids: Any) -> Any:
     S=EVERY,
     I=INTEGERS,
     wide=False,
+    name="embedding",
     shape=_embedding_shape,
     expand=_embedding_expand,
     sample=_embedding_sample,
     vjp=(_embedding_grad, None),
 )
-def embedding(weight, ids):
+def _embedding(weight, ids):
     """The rows of a table at ids of any shape."""
     return np.take(weight, checked("embedding", ids, weight.shape[0]), 0)
+
+
+@function(front=True)
+def embedding(weight: Any, ids: Any) -> Any:
+    """The rows of a table at ids of any shape; of a quantised table their values, in float32."""
+    return OPS["quantized_embedding"](weight, ids) if weight.dtype in QUANTISED else _embedding(weight, ids)
 
 
 # -- masks -----------------------------------------------------------------------------------------
 
 
-@composite("S[], bool[], S[] -> S[]", S=EVERY, wide=False)
+@composite("S[], bool[], S[] -> S[]", S=EVERY, wide=False, ulps=0)
 def masked_fill(x, mask, value):
     """The value where the mask holds, else x."""
     return OPS["where"](mask, value, x)
@@ -398,6 +406,12 @@ def _index_put_expand(x: Any, values: Any, *ids: Any, dims: Ints, accumulate: bo
     return rows.reshape(tuple([x.shape[i] for i in order])).permute(back)
 
 
+def _index_blocks(specs: Sequence[Spec], attrs: Mapping[str, Any], size: Any) -> Mapping[str, Any]:
+    if attrs["dims"][-1] == specs[0].ndim - 1:
+        raise OPS["index"].torn(specs, "the last dimension, which is kept in blocks, stays as it is")
+    return attrs
+
+
 def _index_sample(put: bool) -> Callable[[Any], Any]:
     def sample(d: Any) -> Any:
         dtype = d.dtype(EVERY if not put else ALL)
@@ -425,6 +439,7 @@ def _index_sample(put: bool) -> Callable[[Any], Any]:
     I=INTEGERS,
     wide=False,
     method=False,
+    blocks=_index_blocks,
     canon=_index_canon("index"),
     shape=_index_shape,
     expand=_index_expand,
@@ -489,6 +504,7 @@ def _add_at(x: Any, key: tuple[Any, ...], values: Any) -> None:
     sample=_index_sample(True),
     vjp=_index_put_vjp,
     terms=lambda x, v, *ids, dims, accumulate: Spec(broadcast_shapes(*[i.shape for i in ids]) or (), bool_).size + 1,
+    ulps=8,
 )
 def index_put(x, values, *ids, dims: Ints, accumulate: bool = False):
     """x with the values, broadcast, at positions that tensors give as in ``index``; the last of several wins, or all add up."""
@@ -543,6 +559,18 @@ def nonzero(x: Any, as_tuple: bool = False) -> Any:
 def argwhere(x: Any) -> Any:
     """The positions of the elements that are not zero, a row each."""
     return nonzero(x)
+
+
+@function(method=False)
+def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+    """Places in a flattened tensor as places along each dimension of a shape."""
+    if indices.dtype.kind not in "iu":
+        raise DTypeError(f"unravel_index takes integers but was given {indices.spec}")
+    found = []
+    for n in reversed([int(n) for n in ((shape,) if isinstance(shape, int) else shape)]):
+        found.append(indices % n)
+        indices = indices.floor_divide(n)
+    return tuple(reversed(found))
 
 
 @function()
@@ -920,7 +948,8 @@ def _unique_ids_sample(types: Any, source: bool) -> Callable[[Any], Any]:
         shape, dtype = [*d.shape(0, 3)], d.dtype(types)
         dim = d.int(0, len(shape))
         shape.insert(dim, d.size(1))
-        ids = np.asarray(d.permutation(shape[dim])[: d.int(0, shape[dim])], np.int64)
+        kind = d.one([t for t in d.op.types["I"] if iinfo(t).max >= shape[dim]])
+        ids = np.asarray(d.permutation(shape[dim])[: d.int(0, shape[dim])], kind.numpy)
         rest = d.array([*shape[:dim], ids.size, *shape[dim + 1 :]] if source else [], dtype)
         return [d.array(shape, dtype), ids, rest], {"dim": dim - len(shape) if d.bool() else dim}
 
@@ -934,6 +963,7 @@ def _index_copy_expand(x: Any, index: Any, source: Any, *, dim: int) -> Any:
 
 
 @primitive("S, I, S -> S", S=EVERY, I=INTEGERS, wide=False, canon=_dim_canon("index_copy"), shape=_index_add_shape("index_copy"),
+           blocks=whole_rows("index_copy"),
            order=("x", "dim", "index", "source"), sample=_unique_ids_sample(EVERY, True), expand=_index_copy_expand)  # fmt: skip
 def index_copy(x, index, source, *, dim: int):
     """x with the slices of one dimension at the given ids replaced by the source's; the last of several wins."""
@@ -971,12 +1001,16 @@ def index_fill(x, index, value, *, dim: int):
 def _flat_sample(types: Any, put: bool) -> Callable[[Any], Any]:
     def sample(d: Any) -> Any:
         shape, dtype = [max(n, 1) for n in d.shape(0, 3)], d.dtype(types)
-        ids = d.ids(d.shape(0, 2), int(np.prod(shape)), int64, negative=True)
-        return (
-            ([d.array(shape, dtype), ids, d.array(ids.shape, dtype)], {"accumulate": True})
-            if put
-            else ([d.array(shape, dtype), ids], {})
-        )
+        ids = d.ids(d.shape(0, 2), int(np.prod(shape)), negative=True)
+        if not put:
+            return [d.array(shape, dtype), ids], {}
+        accumulate = d.bool()
+        if not accumulate:  # each place once: which of several writers wins is not for a kernel to settle
+            order = np.asarray(d.permutation(min(int(np.prod(shape)), 40)), ids.dtype)
+            ids = order[: d.int(0, order.size)]
+            if ids.dtype.kind == "i" and d.bool():
+                ids = ids - ids.dtype.type(int(np.prod(shape)))
+        return [d.array(shape, dtype), ids, d.array(ids.shape, dtype)], {"accumulate": accumulate}
 
     return sample
 
@@ -1045,15 +1079,16 @@ def _gather_nd_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[st
     return dict(attrs)
 
 
-def _gather_nd_sample(d: Any, types: Any = EVERY) -> Any:
+def _gather_nd_sample(d: Any, types: Any = EVERY, put: bool = False) -> Any:
     shape = [max(n, 1) for n in d.shape(1)]
-    depth = d.int(1, len(shape))
-    lead = d.shape(0, 2)
-    ids = np.stack([d.ids(lead, n, int64, negative=True) for n in shape[:depth]], -1)
-    return [d.array(shape, d.dtype(types)), ids], {}
+    batch = d.int(0, 1) if len(shape) > 1 and not put else 0
+    depth = d.int(1, len(shape) - batch)
+    lead = (*shape[:batch], *d.shape(0, 2))
+    ids = np.stack([d.ids(lead, n, int64, negative=True) for n in shape[batch : batch + depth]], -1)
+    return [d.array(shape, d.dtype(types)), ids], {"batch_dims": batch}
 
 
-@composite("S, I -> S", S=EVERY, I=INTEGERS, canon=_gather_nd_canon, sample=_gather_nd_sample,
+@composite("S, I -> S", S=EVERY, I=INTEGERS, canon=_gather_nd_canon, sample=_gather_nd_sample, ulps=0,
            shape=lambda x, indices, *, batch_dims: (*indices.shape[:-1], *x.shape[batch_dims + indices.shape[-1] :]))  # fmt: skip
 def gather_nd(x, indices, *, batch_dims: int = 0):
     """The slices of x at points whose coordinates are the last dimension of the ids (ONNX's GatherND)."""
@@ -1081,8 +1116,14 @@ def _scatter_nd_canon(specs: Sequence[Spec], attrs: Mapping[str, Any]) -> dict[s
 
 
 def _scatter_nd_sample(d: Any) -> Any:
-    (x, ids), _ = _gather_nd_sample(d, ALL)
-    return [x, ids, d.array([*ids.shape[:-1], *x.shape[ids.shape[-1] :]], as_dtype(x.dtype))], {"reduction": "add"}
+    (x, ids), _ = _gather_nd_sample(d, ALL, put=True)
+    hows = ["add", "mul", "max", "min", "none"] if x.dtype.kind not in "bc" else ["add", "none"]
+    if as_dtype(x.dtype).kind == "f" and (x.dtype.itemsize == 2 or d.case.content in ("special", "large")):
+        hows.remove("mul")  # whether it overflows on the way is a matter of order
+    how = d.one(hows)
+    if how == "none":  # each place once
+        ids = np.arange(d.int(1, x.shape[0]), dtype=ids.dtype)[::-1, None].copy()
+    return [x, ids, d.array([*ids.shape[:-1], *x.shape[ids.shape[-1] :]], as_dtype(x.dtype))], {"reduction": how}
 
 
 @composite(
@@ -1136,5 +1177,7 @@ def one_hot(x: Any, num_classes: int = -1) -> Any:
         num_classes = int(values.max()) + 1 if num_classes < 0 else num_classes
         if values.size and (values.min() < 0 or values.max() >= num_classes):
             bad = values.min() if values.min() < 0 else values.max()
-            raise DimError(f"one_hot was given the id {bad}; ids are from 0 to {num_classes - 1}")
+            raise DimError(
+                f"one_hot was given the id {bad}; ids are {f'from 0 to {num_classes - 1}' if num_classes else 'at least 0'}"
+            )
     return OPS["one_hot"](x, num_classes=num_classes)

@@ -237,7 +237,7 @@ def _bessel(x: Array, order: int) -> Array:
         term = term * ((2 * k - 1) ** 2 - 4 * order * order) / (8 * k * big)
         far = far + term
     half = np.exp(big / 2.0)
-    far = half * (half * (far / np.sqrt(2 * np.pi * big)))
+    far = half * (half * (far / (np.sqrt(2 * np.pi) * np.sqrt(big))))
     y = np.where(a <= 30.0, near, np.where(np.isinf(a), np.inf, far))
     return np.where(np.isnan(x), np.nan, y * np.sign(x) if order % 2 else y)
 

@@ -7,6 +7,6 @@ are those of its issues.
 
 from __future__ import annotations
 
-from . import gradients, kernels
+from . import derivatives, gradients, kernels, layers, numbers, places, quantised  # noqa: F401  # some add to the lists of others
 
-BUGS = [*kernels.BUGS, *gradients.BUGS]
+BUGS = [*kernels.BUGS, *gradients.BUGS, *quantised.BUGS]

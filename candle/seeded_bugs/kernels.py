@@ -10,24 +10,30 @@ import numpy as np
 BUGS: list[Callable[[dict[str, Any]], dict[str, Any]]] = []
 
 
-def breaks(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make ``(good, out, *data, **attrs) -> data`` a bug in the kernel of an op."""
+def breaks_into(bugs: list[Any]) -> Callable[[str], Callable[[Callable[..., Any]], Callable[..., Any]]]:
+    """What makes ``(good, out, *data, **attrs) -> data`` a bug in the kernel of an op, and adds it to a list."""
 
-    def decorate(change: Callable[..., Any]) -> Callable[..., Any]:
-        def bug(kernels: dict[str, Any]) -> dict[str, Any]:
-            good = kernels[name]
+    def breaks(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def decorate(change: Callable[..., Any]) -> Callable[..., Any]:
+            def bug(kernels: dict[str, Any]) -> dict[str, Any]:
+                good = kernels[name]
 
-            def kernel(out: Any, *xs: Any, **attrs: Any) -> Any:
-                with np.errstate(all="ignore"):
-                    return change(good, out, *xs, **attrs)
+                def kernel(out: Any, *xs: Any, **attrs: Any) -> Any:
+                    with np.errstate(all="ignore"):
+                        return change(good, out, *xs, **attrs)
 
-            return {**kernels, name: kernel}
+                return {**kernels, name: kernel}
 
-        bug.__name__, bug.__doc__ = change.__name__, change.__doc__
-        BUGS.append(bug)
-        return bug
+            bug.__name__, bug.__doc__ = change.__name__, change.__doc__
+            bugs.append(bug)
+            return bug
 
-    return decorate
+        return decorate
+
+    return breaks
+
+
+breaks = breaks_into(BUGS)
 
 
 def _strided(x: Any) -> bool:

@@ -14,7 +14,8 @@ import numpy as np
 
 from .. import dtype as dt
 from ..dtype import DType, as_dtype
-from ..op import Op
+from ..errors import ShapeError
+from ..op import Op, Spec
 
 SIZES = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 2049, 6, 5, 4097, 4, 0)
 """Sizes at which kernels change their ways: vectors, blocks and their neighbours."""
@@ -40,6 +41,7 @@ class Case(NamedTuple):
     mixed: bool = False  # operands of one letter in different dtypes
     seed: int = 0
     dtype: str = ""  # the dtype of the first operand, where its letter admits it
+    blocks: str = ""  # the quantised dtype whose blocks an op that moves elements shall move
     choices: tuple[int, ...] | None = None  # made by Hypothesis; without them they follow from the number
 
     def __str__(self) -> str:
@@ -161,7 +163,7 @@ class Draw:
         elif flavour == "high":
             n = max(min_dims, 5 + self._pick(2)) if max_dims >= 3 else max_dims + self._pick(2)
         elif flavour == "equal":
-            n = max(min_dims, min(3 + self._pick(2), max_dims))
+            n = max(min_dims, min(2 + self._pick(3), max_dims))
         elif flavour == "long":
             n = max(min_dims, min(max_dims, 1 + self._pick(3)))
         elif flavour == "cube":
@@ -192,7 +194,8 @@ class Draw:
             return ()
         if flavour == "zero":
             sizes = [1 + self._pick(4) for _ in range(n)]
-            sizes[self._pick(n)] = 0
+            if self._pick(4):  # else the emptiness is left to other operands
+                sizes[self._pick(n)] = 0
             return tuple(sizes)
         if flavour == "ones":
             sizes = [1 if self._pick(2) else 2 + self._pick(4) for _ in range(n)]
@@ -237,7 +240,7 @@ class Draw:
         front = self._lead() if short else self.shape(0, max(0, 4 - deepest))
         found = []
         some = len(trailing) > 1
-        often = 2 if self.case.flavour == "ones" else 4
+        often = 2 if self.case.flavour in ("ones", "equal", "cube") else 4
         for end in ends:
             own = list(front)
             if some and own and self._pick(often) == 0:
@@ -290,6 +293,13 @@ class Draw:
         if math.prod(shape) > _MOST:
             raise Unsuitable(f"{shape} is too large")
         return contents(self._rng(), shape, dtype, self.case, domain, self.op)
+
+    def blocks(self, shape: Sequence[builtins.int], dtype: DType, count: builtins.int | None = None) -> np.ndarray[Any, Any]:
+        """Rows of blocks of a quantised dtype; one to three in each unless a count is given."""
+        count = self.int(0 if self.case.flavour == "zero" else 1, 3) if count is None else count
+        if math.prod(shape) * count * dtype.block > _MOST:
+            raise Unsuitable(f"{shape} rows of {count} blocks are too many")
+        return random_blocks(self._rng(), (*shape, count), dtype)
 
     def ids(
         self, shape: Sequence[builtins.int], n: builtins.int, dtype: Any = None, negative: builtins.bool = False
@@ -344,6 +354,14 @@ _PICKS = {
 }
 
 
+def _crown(rng: np.random.Generator, x: np.ndarray[Any, Any], case: Case, lo: float, hi: float) -> None:
+    """Let the largest or the smallest stand at the end of long axes, where kernels that stop early do not see it."""
+    if x.size and x.ndim and max(x.shape) >= 7 and (case.flavour in LONG or case.flavour == "huge") and rng.random() < 0.6:
+        x[(-1,) * x.ndim] = hi if rng.random() < 0.5 else lo
+        if rng.random() < 0.5:
+            x[..., -1] = hi if rng.random() < 0.5 else lo
+
+
 def kind_of_test(op: Op) -> bool:
     """Whether the op asks something of each element, such as ``isnan``: among ordinary numbers the answer is always the same."""
     return len(op.inputs) == 1 and op.outputs[0].letter == "bool" and op.group == "elementwise"
@@ -376,11 +394,16 @@ def contents(
         if kind == "ties":
             x = np.clip(x, low, min(high, low + 2))
         x = x.astype(dtype.numpy)
+        _crown(rng, x, case, low, high)
         if kind in ("special", "large") and not bounded and x.size:
             wide = rng.integers(limits.min, limits.max, shape, dtype.numpy, endpoint=True)
             ends = np.array([limits.min, limits.max, limits.max - 1, limits.max // 2 + 1, 0, 1], dtype.numpy)
             extreme = ends[rng.integers(0, len(ends), shape)]
             x = np.where(rng.random(shape) < 0.4, wide, np.where(rng.random(shape) < 0.4, extreme, x))
+            if rng.random() < 0.25:  # all next to the largest or the least, where floats cannot tell them apart
+                near = rng.integers(0, 4, shape).astype(dtype.numpy)
+                x = limits.max - near if limits.min == 0 or rng.random() < 0.5 else limits.min + near
+                x = x.astype(dtype.numpy)
         return x
     if dtype.kind == "s" and "float" not in dtype.name:
         limits = dt.iinfo(dtype)
@@ -400,12 +423,16 @@ def contents(
         x = np.clip(base + steps, lo, hi).astype(np.float64)
     elif kind == "large" and not bounded:
         scale = float({2: 400.0, 4: 1e9, 8: 1e60}[dtype.itemsize]) if dtype is not dt.bfloat16 else 1e9
-        x = x * scale if rng.random() < 0.5 else x * 100.0
+        how = rng.integers(3, size=shape if op.group == "elementwise" else ())
+        most = math.log10({2: 4e4, 4: 1e6, 8: 1e12}[dtype.itemsize])
+        every = np.copysign(10.0 ** (rng.random(shape) * (most + 3) - 3), x)  # magnitudes between which every threshold lies
+        x = np.where(how == 0, x * scale, np.where(how == 1, x * 100.0, every))
     elif kind == "tiny" and lo <= 0 <= hi:
         x = x * 1e-3
     elif kind == "positive":
         x = np.abs(x)
     x = x.astype(dtype.numpy)
+    _crown(rng, x, case, lo, hi)
     if kind == "special" and x.size:
         top, small = float(limits.max), float(limits.smallest_normal)
         adds = op.group == "select" and ("add" in op.name or "reduce" in op.name or "put" in op.name or "scatter" in op.name)
@@ -426,6 +453,49 @@ def contents(
     return x
 
 
+def random_blocks(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> np.ndarray[Any, Any]:
+    """Blocks with scales that are finite, some of them 0, and quants of any bits; sums that a kind carries are right."""
+    found = np.frombuffer(rng.bytes(math.prod(shape) * dtype.itemsize), dtype.numpy).reshape(shape).copy()
+    inner = found[dtype.name]
+    fields: Any = inner.dtype.fields
+    for name, (kind, _) in fields.items():
+        if kind.base.kind == "f":
+            inner[name] = rng.standard_normal(shape) * 0.02 * (rng.random(shape) < 0.95)
+    if dtype.name == "mxfp4":
+        inner["e"] = rng.integers(118, 128, shape)
+    elif dtype.name == "nvfp4":
+        inner["d"] = rng.integers(0, 0x50, inner["d"].shape)
+    elif dtype.name == "iq1_m":  # its scale lies in the highest four bits of four words
+        bits = (rng.standard_normal(shape) * 0.02).astype("<f2").view("<u2")
+        words = np.ascontiguousarray(inner["scales"]).view("<u2")
+        for at in range(4):
+            words[..., at] = (words[..., at] & 0x0FFF) | ((bits >> (4 * at) & 15) << 12)
+        inner["scales"] = words.view(np.uint8)
+    elif dtype.name == "q8_1":
+        inner["s"] = inner["d"].astype(np.float32) * inner["qs"].sum(-1, dtype=np.float32)
+    elif dtype.name == "q8_k":
+        inner["bsums"] = inner["qs"].reshape(*shape, 16, 16).sum(-1, dtype=np.int16)
+    return found
+
+
+def as_blocks(op: Op, arrays: Sequence[Any], attrs: dict[str, Any], d: Draw) -> tuple[list[Any], dict[str, Any]]:
+    """Operands that an op moves made blocks of a quantised dtype, each element one, and its attributes said in elements."""
+    dtype = as_dtype(d.case.blocks)
+    inputs = list(op.inputs) + [op.inputs[-1]] * max(0, len(arrays) - len(op.inputs))
+    made = []
+    for i, x in zip(inputs, arrays):
+        if i.letter == "S" and x is not None:
+            if not x.ndim:
+                raise Unsuitable("a tensor without dimensions has no blocks")
+            x = random_blocks(d._rng(), x.shape, dtype)
+        made.append(x)
+    moves: Any = op.blocks
+    try:
+        return made, dict(moves([Spec.of(x) for x in made if x is not None], attrs, lambda n: n * dtype.block))
+    except (ShapeError, IndexError) as e:
+        raise Unsuitable(str(e)) from e
+
+
 # -- operands of an op -----------------------------------------------------------------------------
 
 _KEEP = {"assume_unique", "stable", "sorted"}  # promises about the operands, or an order that is nobody's
@@ -439,10 +509,10 @@ def sample(op: Op, d: Draw) -> tuple[list[Any], dict[str, Any]]:
         attrs = dict(attrs)
     else:
         arrays, attrs = _from_signature(op, d), {}
-    _more_attributes(op, d, attrs)
+    _more_attributes(op, d, attrs, arrays)
     if d.case.mixed:
         _mix(op, d, arrays)
-    return list(arrays), attrs
+    return as_blocks(op, arrays, attrs, d) if d.case.blocks else (list(arrays), attrs)
 
 
 def _from_signature(op: Op, d: Draw) -> list[Any]:
@@ -474,7 +544,7 @@ def _meet(d: Draw, arrays: list[Any]) -> None:
         arrays[at] = np.where(rng.random(x.shape) < 0.4, near, x).astype(x.dtype)
 
 
-def _more_attributes(op: Op, d: Draw, attrs: dict[str, Any]) -> None:
+def _more_attributes(op: Op, d: Draw, attrs: dict[str, Any], arrays: Sequence[Any] = ()) -> None:
     """Attributes that the sample leaves at their defaults take other values now and then."""
     for name, default in op.attrs.items():
         if name in attrs or name in _KEEP:
@@ -490,9 +560,22 @@ def _more_attributes(op: Op, d: Draw, attrs: dict[str, Any]) -> None:
             if op.sample is None or d.bool():
                 attrs[name] = d.bool()
         elif note == "float" and isinstance(default, (int, float)) and math.isfinite(default) and d._pick(3) == 0:
-            attrs[name] = default * d.one([0.5, 2.0, 3.0]) if default else d.one([0.25, 1.5])
+            attrs[name] = (
+                d.one([default * 0.5, default * 2.0, default * 3.0, *([] if name == "eps" else [1.25])])
+                if default
+                else d.one([0.25, 1.5])
+            )
         elif note == "float" and default is None and d._pick(3) == 0:
             attrs[name] = d.one([0.25, 1.5])
+        elif note == "Any" and default == 1 and default is not True and d._pick(3) == 0:
+            broken = bool(arrays) and arrays[0] is not None and arrays[0].dtype.kind == "f"
+            attrs[name] = d.one([2, 0.5, -1.5] if broken else [2, 3])
+        elif note == "DType" and default is None and d._pick(3) == 0:
+            first = as_dtype(arrays[0].dtype)
+            wider = [t for t in op.types.get("T", ()) if t is first or t.itemsize > first.itemsize or first.kind in "biu"]
+            known = [t for t in wider if t.kind in "fciu" and (t.kind == "c") >= (first.kind == "c")]
+            known = [t for t in known if t.kind in "fc"] if first.kind in "fc" or op.group == "neural" else known
+            attrs[name] = d.one(known) if known else None
         elif name == "approximate" and d.bool():
             attrs[name] = "tanh"
 
@@ -540,8 +623,10 @@ def cases(op: Op, examples: int = 24, seed: int = 0) -> list[Case]:
 
     n = count_of_dtypes(op)
     types = next((t for t in op.types.values() if len(t) == n), (dt.float32,))
+    if not op.types and "dtype" in op.attrs:
+        types, n = dt.EVERY, len(dt.EVERY)
     floats = [d.name for d in types if d.kind in "f"]
-    wide = [d.name for d in types if d in (dt.float32, dt.float64)] or [d.name for d in types]
+    wide = [d.name for d in types if d in (dt.float32, dt.float64) and op.types] or [d.name for d in types]
     turn = _shuffled(f"{op.name}/dtypes", n)
     for at, (flavour, content) in enumerate(_FIRST):
         add(flavour=flavour, content=content, kind=at, dtype=wide[at % len(wide)])
@@ -549,9 +634,19 @@ def cases(op: Op, examples: int = 24, seed: int = 0) -> list[Case]:
         for at, kind in enumerate(turn):
             flavour = _SHAPES[(at + len(content)) % len(_SHAPES)]
             add(flavour="odd" if flavour == "zero" and content == "special" else flavour, content=content, kind=kind)
+    pairs: list[Case] = []
+    wide_row = 1025 if op.group == "elementwise" and len(op.inputs) > 1 else 65  # so that pairs of odd numbers meet
     for at, d in enumerate(types):
         for content in ("large", "tiny", "special") if d.kind in "fc" else ("large", "special") if d.kind in "iu" else ():
             add(flavour=("plain", "odd")[at % 2], content=content, dtype=d.name, kind=at)
+            if content != "tiny":
+                add(flavour="row", content=content, size=wide_row, dtype=d.name, kind=at)
+    if any(op._annotations.get(k) == "DType" and v is inspect.Parameter.empty for k, v in op.attrs.items()) and op.inputs:
+        for at in range(2 * n * n):  # from each dtype to each: as many cases in a row as there are choices make each once
+            d, content = types[at // n % n], ("special", "large")[at // n // n]
+            case = Case((len(found) // n + 1) * n + at, "row", content, 33, at, dtype=d.name, seed=seed, layouts="plain")
+            pairs.append(case)
+        found += pairs
     count = max(1, min(len(op.inputs), 4))
     for which in range(count if op.inputs else 0):
         for at, layout in enumerate(LAYOUTS[1:]):

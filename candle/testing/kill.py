@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, NamedTuple
 
-from ..backend import Backend, Reference, reference_kernel
+from ..backend import Backend, Reference, blockwise, holds_blocks, reference_kernel
 from ..errors import CandleError
 from ..op import OPS, Op
 from ..tensor import Tensor, no_grad
@@ -22,9 +25,14 @@ class Seeded(Backend):
     """The reference with some of its kernels exchanged."""
 
     name = "seeded"
+    dtypes = Reference.dtypes
 
     def __init__(self, kernels: Mapping[str, Any]) -> None:
         self.kernels = kernels
+
+    def kernel(self, op: Op, out: Any, specs: Any, attrs: Mapping[str, Any]) -> Any:
+        found = super().kernel(op, out, specs, attrs)
+        return blockwise(op, found, specs, attrs) if found is not None and holds_blocks(op, specs) else found
 
     def put(self, array: Any) -> Any:
         return reference().put(array)
@@ -37,11 +45,10 @@ def composite_kernel(op: Op) -> Callable[..., Any]:
     """A composite as one kernel: its expansion, run on the reference."""
 
     def kernel(out: Any, *datas: Any, **attrs: Any) -> Any:
-        from ..dtype import as_dtype
         from ..op import Spec
 
         base = reference()
-        xs = [None if x is None else Tensor(base.put(x), Spec(x.shape, as_dtype(x.dtype)), base) for x in datas]
+        xs = [None if x is None else Tensor(base.put(x), Spec.of(x), base) for x in datas]
         with no_grad():
             made = op.fn(*xs, **attrs)
         return tuple([m.value for m in made]) if op.multiple else made.value
@@ -71,7 +78,10 @@ def load(path: Any) -> list[tuple[str, Any]]:
     sys.modules[name] = module
     sys.path.insert(0, str(path.parent))
     try:
-        spec.loader.exec_module(module)
+        with _as_they_were():
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as e:
+        raise CandleError(f"{path} could not be imported: {type(e).__name__}: {e}") from e
     finally:
         sys.path.remove(str(path.parent))
     listed = next(
@@ -118,28 +128,53 @@ def _takes_one(value: Any) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def _as_they_were() -> Iterator[None]:
+    """Leave the table of ops as it was, whatever a bug does to it."""
+    before = dict(OPS)
+    try:
+        yield
+    finally:
+        if list(OPS.items()) != list(before.items()):
+            OPS.clear()
+            OPS.update(before)
+
+
 class Bug:
-    """What a seeded bug makes of the table: a backend, and the ops that are not as they were."""
+    """What a seeded bug makes of the table: a backend, and the ops that are not as they were.
+
+    Raises CandleError where it makes no such thing, or breaks what no op has.
+    """
 
     def __init__(self, name: str, bug: Any) -> None:
         self.name = name
         whole = table()
         given = dict(whole)
-        made = bug(given) if callable(bug) and not isinstance(bug, Op) else bug
-        self.ops: dict[str, Op] = {}
+        with _as_they_were():
+            before = dict(OPS)
+            try:
+                made = bug(given) if callable(bug) and not isinstance(bug, Op) else bug
+            except (Exception, SystemExit) as e:
+                raise CandleError(f"{type(e).__name__}: {e}") from e
+            exchanged = [op for k, op in OPS.items() if before.get(k) is not op]
+        self.ops: dict[str, Op] = {op.name: op for op in exchanged}
         kernels: Mapping[str, Any] = given
         self.helper = callable(made) and not isinstance(made, Op) and all(given.get(k) is v for k, v in whole.items())
         for part in self._parts(made):
             if isinstance(part, Op):
                 self.ops[part.name] = part
-            elif isinstance(part, Mapping):
-                if part and all(isinstance(v, Op) for v in part.values()):
-                    self.ops.update({v.name: v for v in part.values()})
-                else:
-                    kernels = part if len(part) > len(whole) // 2 else {**given, **part}
-        self.changed = [k for k in kernels if k in OPS and kernels[k] is not whole[k]]
-        lost = [k for k in whole if k not in kernels]
-        self.kernels = {k: v for k, v in kernels.items() if k in OPS and (not OPS[k].composite or k in self.changed)}
+            else:
+                self.ops.update({v.name: v for v in part.values() if isinstance(v, Op)})
+                broken = {k: v for k, v in part.items() if not isinstance(v, Op)}
+                kernels = broken if len(broken) > len(whole) // 2 else {**kernels, **broken}
+        unknown = sorted({*kernels, *self.ops} - {*OPS})
+        self.changed = [k for k in OPS if k in kernels and kernels[k] is not whole[k]]
+        lost = [k for k in whole if k not in kernels and k not in self.ops]
+        if unknown and not self.changed and not self.ops:
+            raise CandleError(f"it changes {', '.join(unknown)}, but there is no op of that name; `candle ops` lists them")
+        self.kernels = {
+            k: v for k, v in kernels.items() if k in OPS and v is not None and (not OPS[k].composite or k in self.changed)
+        }
         for name_, op in self.ops.items():
             if op.fn is not OPS[name_].fn and name_ not in self.changed and not op.composite:
                 self.kernels[name_] = reference_kernel(op)
@@ -189,8 +224,6 @@ class _Recorder(Reference):
 
 
 def _record(op: Op, case: Case, seen: set[str]) -> None:
-    import contextlib
-
     from .checks import call, draw
     from .place import put
 
@@ -201,42 +234,89 @@ def _record(op: Op, case: Case, seen: set[str]) -> None:
         call(op, [v if v is None else put(backend, v) for v in x.arrays], x.attrs, backend)
 
 
-def _plan(bug: Bug, examples: int, seed: int) -> Iterator[tuple[str, str, Callable[..., str | None], list[Case]]]:
-    """Which checks a bug is given to, the likeliest first."""
-    for name in bug.changed:
-        op = OPS[name]
-        graded = differentiable(op)
-        if graded and name in bug.ops:
-            yield name, "gradients", check_gradients, gradient_cases(op, examples, seed)
-        yield name, "ops", check_ops, cases(op, examples, seed)
-        if graded and name not in bug.ops:
-            yield name, "gradients", check_gradients, gradient_cases(op, examples, seed)
-        yield name, "compiled", check_compiled, cases(op, examples, seed)[:30:2]
-    for name in bug.changed:
-        if name in bug.ops:
-            continue
-        for user in users(name):
-            yield user, "ops", check_ops, cases(OPS[user], examples, seed)
+def _own_checks(bug: Bug, name: str, examples: int, seed: int) -> Iterator[tuple[Callable[..., str | None], str, list[Case]]]:
+    op = OPS[name]
+    graded = [(check_gradients, "gradients", gradient_cases(op, examples, seed))] if differentiable(op) else []
+    if name in bug.ops:
+        yield from graded
+    yield check_ops, "ops", cases(op, examples, seed)
+    if name not in bug.ops:
+        yield from graded
 
 
-def kill(name: str, bug: Any, examples: int = 24, seed: int = 0, seconds: float = 40.0) -> tuple[str | None, float]:
-    """What found the bug (made by a function, or a Bug), or None; and how many seconds it took."""
+def _plan(bug: Bug, examples: int, seed: int) -> Iterator[tuple[int, str, str, Callable[..., str | None], list[Case]]]:
+    """Which checks a bug is given to, the likeliest first: its op as every device is checked, then as a wider check does
+    (other seeds, more examples), then the composites that use the op.  Each with which of these three it is."""
+    for name in bug.changed:
+        for check, level, listed in _own_checks(bug, name, examples, seed):
+            yield 0, name, level, check, listed
+        yield 0, name, "compiled", check_compiled, cases(OPS[name], examples, seed)[:36:3]
+    for more in range(1, 4):
+        for name in bug.changed:
+            for check, level, listed in _own_checks(bug, name, 4 * examples, seed + more):
+                yield 1, name, level, check, listed
+    for name in bug.changed:
+        if name not in bug.ops:
+            for user in users(name):
+                yield 2, user, "ops", check_ops, cases(OPS[user], 0, seed)
+
+
+class Kill(NamedTuple):
+    """What found a bug."""
+
+    what: str
+    late: bool  # only in a wider check than devices are given by default
+    seconds: float
+
+
+def kill(
+    name: str, bug: Any, examples: int = 24, seed: int = 0, seconds: float = 40.0, limit: float = 30.0
+) -> tuple[Kill | None, float]:
+    """What found the bug (made by a function, or a Bug), or None; and how many seconds it took.
+
+    The check of its own ops is always finished; ``seconds`` limit what comes after, ``limit`` each case.
+    """
     began = time.perf_counter()
     seeded = bug if isinstance(bug, Bug) else Bug(name, bug)
-    for op, level, check, listed in _plan(seeded, examples, seed):
+    for stage, op, level, check, listed in _plan(seeded, examples, seed):
         subject = seeded.subject(op)
         for case in listed:
             try:
-                fault = check(subject, case)
+                with _limited(limit):
+                    fault = check(subject, case)
             except Unsuitable:
                 continue
-            except Exception as e:
+            except (Exception, SystemExit, _TooLong) as e:
                 fault = f"{type(e).__name__}: {e}"
+            took = time.perf_counter() - began
             if fault:
-                return f"{op} {level} {case}: {fault.splitlines()[0]}", time.perf_counter() - began
-            if time.perf_counter() - began > seconds:
-                return None, time.perf_counter() - began
+                return Kill(f"{op} {level} {case}: {fault.splitlines()[0]}", stage > 0, took), took
+            if took > seconds and stage:
+                return None, took
     return None, time.perf_counter() - began
+
+
+class _TooLong(BaseException):
+    """A kernel that does not return; not an Exception, so that no check takes it for the kernel's own."""
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Interrupt what takes too long, where signals can do that: in the main thread of a POSIX system."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(*_: Any) -> None:
+        raise _TooLong(f"it had not ended after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _made(path: Any) -> tuple[list[tuple[str, Bug]], dict[str, str]]:
@@ -246,8 +326,8 @@ def _made(path: Any) -> tuple[list[tuple[str, Bug]], dict[str, str]]:
     for name, bug in load(path):
         try:
             made = Bug(name, bug)
-        except Exception as e:
-            refused[name] = f"{type(e).__name__}: {e}"
+        except CandleError as e:
+            refused[name] = str(e)
             continue
         if made.helper:
             refused[name] = "it gives a function, not a table of kernels or an op"
@@ -280,6 +360,7 @@ def kill_rate(bugs: Any = None, examples: int | None = None, seed: int = 0, only
         refused |= not_made
     kills: dict[str, str] = {}
     survivors: list[str] = []
+    late: list[str] = []
     slow: dict[str, float] = {}
     began = time.perf_counter()
     for name, bug in seeded:
@@ -289,8 +370,10 @@ def kill_rate(bugs: Any = None, examples: int | None = None, seed: int = 0, only
         if found is None:
             survivors.append(title)
         else:
-            kills[title] = found
+            kills[title] = found.what
+            if found.late:
+                late.append(title)
     return {
-        "seeded": len(seeded), "killed": len(kills), "survivors": survivors, "kills": kills, "no bugs": refused,
+        "seeded": len(seeded), "killed": len(kills), "survivors": survivors, "late": late, "kills": kills, "no bugs": refused,
         "seconds": round(time.perf_counter() - began, 1), "slowest": dict(sorted(slow.items(), key=lambda kv: -kv[1])[:5]),
     }  # fmt: skip

@@ -223,16 +223,22 @@ def quantised_ops() -> Iterator[tuple[Any, list[DType]]]:
     from ..op import OPS
 
     for op in OPS.values():
-        found = [d for t in op.types.values() for d in t if d.kind == "q"]
-        if found:
+        found = list(dt.QUANTISED) if callable(op.blocks) else [d for t in op.types.values() for d in t if d.kind == "q"]
+        if found or op.name == "quantize":
             yield op, found
 
 
-def check_quantised(s: Subject, case: Case) -> str | None:
-    """An op's results from quantised operands, drawn by the op's own sample."""
-    return check_ops(s, case)
+def check_quantised(s: Subject, case: Case, choose: Callable[[int, int], int] | None = None) -> str | None:
+    """An op's results from quantised operands: drawn by the op's own sample, or blocks that a movement takes for elements."""
+    return check_ops(s, case, choose)
 
 
 def quantised_cases(op: Any, examples: int, seed: int) -> list[Case]:
-    found = sorted({d.name for t in op.types.values() for d in t if d.kind == "q"})
-    return [c._replace(dtype=found[c.number % len(found)]) for c in cases(op, examples, seed)]
+    """The cases of an op at this level: each quantised dtype in its turn."""
+    found = cases(op, examples, seed)
+    if callable(op.blocks):
+        kinds = [d.name for d in dt.QUANTISED]
+        few = [c for c in found if not c.mixed and c.flavour not in ("huge", "scalar") and c.size < 130]
+        return [c._replace(dtype="uint8", blocks=kinds[n % len(kinds)]) for n, c in enumerate(few[::2])]
+    kinds = sorted({d.name for t in op.types.values() for d in t if d.kind == "q"})
+    return [c._replace(dtype=kinds[c.number % len(kinds)]) for c in found[::2]] if kinds else found[::4]

@@ -15,7 +15,7 @@ from .draw import LAYOUTS, Draw
 
 def put(backend: Any, array: np.ndarray[Any, Any]) -> Tensor:
     """An array as a tensor on a device."""
-    spec = Spec(array.shape, as_dtype(array.dtype))
+    spec = Spec.of(array)
     return Tensor(backend.put(array.copy()), spec, backend)
 
 
@@ -52,6 +52,8 @@ def place(backend: Any, array: np.ndarray[Any, Any], layout: str) -> Tensor:
     n = array.ndim
     if layout == "plain" or (n == 0 and layout != "offset"):
         return put(backend, array)
+    if as_dtype(array.dtype).kind == "q":
+        return _place_blocks(backend, array, layout)
     if n == 0:
         whole = _filled((5,), array)
         whole[3] = array
@@ -78,6 +80,29 @@ def place(backend: Any, array: np.ndarray[Any, Any], layout: str) -> Tensor:
     stops = tuple([a + m * s for a, m, s in zip(lo, array.shape, step)])
     whole[tuple([slice(a, b, s) for a, b, s in zip(lo, stops, step)])] = array
     return OPS["slice"](put(backend, whole), starts=lo, stops=stops, steps=step)
+
+
+def _place_blocks(backend: Any, array: np.ndarray[Any, Any], layout: str) -> Tensor:
+    """The same for blocks, whose dimension stays the last and is moved along in whole blocks."""
+    n, block = array.ndim, as_dtype(array.dtype).block
+    if layout == "transposed":
+        order = (*range(n - 1)[::-1], n - 1)
+        return OPS["permute"](put(backend, np.ascontiguousarray(array.transpose(order))), dims=order)
+    if layout == "flipped":
+        steps = (-1,) * (n - 1) + (1,)
+        turned = np.ascontiguousarray(np.flip(array, tuple(range(n - 1))))
+        return OPS["slice"](put(backend, turned), starts=(None,) * n, stops=(None,) * n, steps=steps)
+    if layout == "step" and n == 1:
+        return put(backend, array)
+    lo = (2,) + (0,) * (n - 1) if layout == "offset" else (0,) * n if layout == "step" else (1,) * n
+    hi = (1,) * n
+    step = (2,) * (n - 1) + (1,) if layout == "step" else (1,) * n
+    shape = tuple([a + m * s + b for a, m, s, b in zip(lo, array.shape, step, hi)])
+    whole = _filled(shape, array)
+    stops = [a + m * s for a, m, s in zip(lo, array.shape, step)]
+    whole[tuple([slice(a, b, s) for a, b, s in zip(lo, stops, step)])] = array
+    ends = [(*v[:-1], v[-1] * block) for v in (lo, stops)]
+    return OPS["slice"](put(backend, whole), starts=ends[0], stops=ends[1], steps=step)
 
 
 def _constant(array: np.ndarray[Any, Any], at: int) -> bool:

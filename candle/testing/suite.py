@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Callable, ClassVar, Sequence
@@ -55,6 +56,15 @@ def check_gradient(op: Op, pristine: Op, device: Any = "numpy", examples: int = 
     return None
 
 
+def chosen(found: Sequence[Case], most: int | None, op: Op) -> Sequence[Case]:
+    """At most so many cases of an op, spread evenly over all; which they are differs from op to op."""
+    if most is None or len(found) <= most:
+        return found
+    step = len(found) / most
+    begin = zlib.crc32(op.name.encode()) % 97 / 97
+    return [found[int((n + begin) * step)] for n in range(most)]
+
+
 # -- one op at one level ---------------------------------------------------------------------------
 
 
@@ -81,8 +91,12 @@ def check_op(
     seed: int = 0,
     shrink: bool = True,
     listed: Sequence[Case] | None = None,
+    most: int | None = None,
 ) -> Result:
-    """Try an op's cases at a level, up to the first that fails; that one is made as small as Hypothesis can."""
+    """Try an op's cases at a level, up to the first that fails; that one is made as small as Hypothesis can.
+
+    ``most`` is how many cases are tried where there are more.
+    """
     backend = resolve(device)
     subject = Subject(op, OPS.get(op.name, op), backend)
     check = _CHECKS[level]
@@ -90,7 +104,7 @@ def check_op(
     tried = 0
     why = "not applicable"
     refused = 0
-    found = level_cases(level, op, examples, seed) if listed is None else listed
+    found = chosen(level_cases(level, op, examples, seed) if listed is None else listed, most, op)
     for case in found:
         try:
             fault = check(subject, case)
@@ -221,18 +235,19 @@ def check(
     examples: int | None = None,
     seed: int = 0,
     xfail: Any = None,
+    most: int | None = None,
 ) -> Report:
     """Check a device.
 
     ``levels`` are some of LEVELS; ``ops`` patterns such as ``"conv*"``; ``examples`` how many cases of each op are drawn beside
-    those that every op is tried with; ``xfail`` a file (or a dict) of known gaps.  Raises CandleError for unknown names.
+    those that every op is tried with; ``most`` how many cases of each are tried at all, where there are more (for backends that
+    compile each anew); ``xfail`` a file (or a dict) of known gaps.  Raises CandleError for unknown names.
     """
     backend, gaps, wanted = resolve(device), Gaps(xfail), _wanted(ops)
-    chosen = _levels(levels)
     n = EXAMPLES if examples is None else examples
     began = time.perf_counter()
     report = Report(str(device), examples=n, seed=seed)
-    for level in chosen:
+    for level in _levels(levels):
         if level in ("storage", "models"):
             if level == "storage" or ops is None:
                 for name in (storage if level == "storage" else models)(backend):
@@ -243,7 +258,7 @@ def check(
             continue
         for op in list(OPS.values()):
             if wanted(op.name) and (level != "gradients" or differentiable(op)):
-                report.results.append(_judged(check_op(device, op, level, n, seed), gaps))
+                report.results.append(_judged(check_op(device, op, level, n, seed, most=most), gaps))
     kernels = backend.kernels
     report.expands = [o.name for o in OPS.values() if o.name not in kernels and (o.composite or o.expand is not None)]
     report.lacks = [o.name for o in OPS.values() if o.name not in kernels and not o.composite and o.expand is None]
@@ -263,7 +278,7 @@ def _quantised(device: Any, wanted: Callable[[str], bool], examples: int, seed: 
 class Conformance:
     """Derive a class from it, name the device, and pytest runs one test per op and level.
 
-    ``xfail`` is a file of known gaps beside the test, ``levels``, ``ops`` and ``examples`` are those of ``check``.
+    ``xfail`` is a file of known gaps beside the test, ``levels``, ``ops``, ``examples`` and ``most`` are those of ``check``.
     """
 
     device: ClassVar[Any] = None
@@ -271,6 +286,7 @@ class Conformance:
     ops: ClassVar[Any] = None
     examples: ClassVar[int] = EXAMPLES
     seed: ClassVar[int] = 0
+    most: ClassVar[int | None] = None
     xfail: ClassVar[Any] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -315,7 +331,7 @@ class Conformance:
         if name == "*":
             results = [_whole(backend, level, n) for n in (storage if level == "storage" else models)(backend)]
         else:
-            results = [check_op(self.device, OPS[name], level, self.examples, self.seed)]
+            results = [check_op(self.device, OPS[name], level, self.examples, self.seed, most=self.most)]
         results = [_judged(r, gaps) for r in results]
         wrong = [r for r in results if r.status == FAIL]
         if wrong:

@@ -1,0 +1,3 @@
+"""The device ``jax`` for candle."""
+
+__version__ = "0.1.0"
