@@ -119,7 +119,7 @@ _NARROW = {
     ),
     **dict.fromkeys("Max Min Mod".split(), {"uint32", "uint64"} | _NUMBERS),
     **dict.fromkeys("Greater GreaterOrEqual Less LessOrEqual".split(), {"uint64"} | _NUMBERS),
-    **dict.fromkeys("ArgMax ArgMin".split(), {"int32", "float16", "bfloat16", "float32", "float64"}),
+    **dict.fromkeys("ArgMax ArgMin".split(), {"int32"} | _FLOATS),
     "Equal": {"bool", "uint64"} | _NUMBERS,
     "Where": {"uint8"} | _NUMBERS,
     "Pad": {"bool", "int8", "uint8", "uint32", "uint64"} | _NUMBERS,
@@ -135,7 +135,7 @@ def schema_of(op_type: str, opset: int) -> Any:
 def admitted(op_type: str, variable: str, opset: int) -> frozenset[str]:
     """The names of the types that a type variable of an operator may be."""
     schema = schema_of(op_type, opset)
-    found = next((c.allowed_type_strs for c in schema.type_constraints if c.type_param_str == variable), [])
+    found: Sequence[str] = next((c.allowed_type_strs for c in schema.type_constraints if c.type_param_str == variable), [])
     return frozenset(_BY_SPELLING[t].name for t in found if t in _BY_SPELLING)
 
 
@@ -193,7 +193,7 @@ class Emitter:
     def node(self, op_type: str, *inputs: str | None, outputs: int = 1, dtype: DType | None = None, **attributes: Any) -> Any:
         schema = schema_of(op_type, self.opset)
         formals = [schema.inputs[min(i, len(schema.inputs) - 1)].type_str for i in range(len(inputs))]
-        have = {}
+        have: dict[str, DType] = {}
         for x, variable in zip(inputs, formals):
             if x is not None:
                 have.setdefault(variable, self.kinds[x])

@@ -108,12 +108,12 @@ def _capture(fn: Any, inputs: Any, names: Sequence[str] | None, dynamic: Mapping
         known.append(name)
         axes = dynamic.get(name, {})
         axes = axes if isinstance(axes, Mapping) else {d: f"{name}_{d}" for d in axes}
-        shape, dtype = list(a.shape), a.dtype
+        shape: list[Any] = [*a.shape]
         for d, size in axes.items():
             if not -len(shape) <= d < len(shape):
                 raise OnnxError(f"dynamic_axes names the dimension {d} of {name!r}, which has {len(shape)}")
             shape[d] = str(size)
-        return Spec(shape, dtype)
+        return Spec(shape, a.dtype)
 
     args = [spec(a, next(given, f"input{n}")) for n, a in enumerate(args)]
     kwargs = {k: spec(v, next(given, k) if names is not None else k) for k, v in kwargs.items()}
@@ -182,10 +182,10 @@ def _written(graph: Graph, sizes: Mapping[str, Any], input_names: Sequence[str] 
         try:
             made = e.rows[c.op.name].fn(e, *[None if v is None else env[v] for v in c.inputs], **c.attrs)
         except OnnxError as error:
-            given = ", ".join([str(e.specs[env[v]]) for v in c.inputs if v is not None])
-            raise OnnxError(f"{c.op.name} of {given} has no form in ONNX: {error}") from None
-        for r, spec, name in zip(c.results, c.outs, made if isinstance(made, tuple) else (made,)):
-            env[r] = e.cast(name, spec.dtype)
+            operands = ", ".join([str(e.specs[env[v]]) for v in c.inputs if v is not None])
+            raise OnnxError(f"{c.op.name} of {operands} has no form in ONNX: {error}") from None
+        for r, spec, result in zip(c.results, c.outs, made if isinstance(made, tuple) else (made,)):
+            env[r] = e.cast(result, spec.dtype)
             e.specs.setdefault(env[r], spec)
     e.label = ""
     outputs = []
@@ -198,8 +198,8 @@ def _written(graph: Graph, sizes: Mapping[str, Any], input_names: Sequence[str] 
     proto = helper.make_graph(e.nodes, graph.name or "graph", [_info(n, i.spec) for i, n in zip(args, names)], outputs)
     for k, a in tensors.items():
         proto.initializer.add(name=k, dims=a.shape, data_type=number_of(candle.as_dtype(a.dtype)))
-    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", opset)], ir_version=_ir(opset), producer_name="candle",
-                              producer_version=candle.__version__)  # fmt: skip
+    made = {"producer_name": "candle", "producer_version": candle.__version__, "ir_version": _ir(opset)}
+    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", opset)], **made)
     return model, tensors
 
 

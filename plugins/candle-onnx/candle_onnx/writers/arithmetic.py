@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ from candle import Spec
 from ..emit import Emitter, writes
 
 _SINGLE = frozenset("acos acosh asin asinh atan atanh cosh erf mish sinh softsign tan".split())
+
+_WHEN: dict[str, Callable[..., bool]] = {
+    "round": lambda x, *, decimals: decimals == 0,
+    "relu": lambda x: x.dtype.kind == "f",
+}
 
 # Ops that ONNX has under the same name.
 for _name in (
@@ -25,8 +31,7 @@ for _name in (
             return x
         return str(e.node(op_type, x))
 
-    _when = {"round": lambda x, *, decimals: decimals == 0, "relu": lambda x: x.dtype.kind == "f"}.get(_name)
-    writes(_name, _when, single=_name in _SINGLE)(_same)
+    writes(_name, _WHEN.get(_name), single=_name in _SINGLE)(_same)
 
 # Ops of two operands: their operator, and that for booleans where it is another.
 _BINARY = {

@@ -15,7 +15,7 @@ from ..emit import Emitter, writes
 @writes("softmax")
 def softmax(e: Emitter, x: str, *, dim: int, dtype: Any) -> Any:
     x = e.cast(x, e.out.dtype)
-    return e.Softmax(x, axis=dim) if e.out.ndim else e.Sub(e.Add(x, e.like(x, 1)), x)
+    return e.Softmax(x, axis=dim) if e.out.ndim else e.Add(e.Sub(x, x), e.like(x, 1))
 
 
 @writes("log_softmax", when=lambda x, **_: x.ndim > 0)
@@ -23,8 +23,9 @@ def log_softmax(e: Emitter, x: str, *, dim: int, dtype: Any) -> Any:
     return e.LogSoftmax(e.cast(x, e.out.dtype), axis=dim)
 
 
-@writes("layer_norm", when=lambda x, weight, bias, **_: weight is not None)
+@writes("layer_norm", when=lambda x, weight, bias, **_: weight is not None, single=True)
 def layer_norm(e: Emitter, x: str, weight: str, bias: str | None, *, normalized_shape: Any, eps: float) -> Any:
+    """Its statistics are those of float32, so float64 is written by the expansion."""
     return e.LayerNormalization(x, weight, bias, axis=-len(normalized_shape), epsilon=eps)
 
 

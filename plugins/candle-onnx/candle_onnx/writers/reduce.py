@@ -30,13 +30,18 @@ for _name, _type in {"amax": "ReduceMax", "amin": "ReduceMin", "logsumexp": "Red
 
     writes(_name, when=(lambda x, **_: x.dtype.kind == "f" and x.ndim > 0) if _name == "logsumexp" else None)(_extreme)
 
-for _name, _type in {"any": "ReduceMax", "all": "ReduceMin"}.items():
 
-    def _truth(e: Emitter, x: str, *, dim: Any, keepdim: bool, op_type: str = _type) -> str:
-        bits = e.cast(e.cast(x, candle.bool), candle.int32)
-        return e.cast(_reduced(e, op_type, bits, dim, keepdim), candle.bool)
+@writes("any")
+def any_(e: Emitter, x: str, *, dim: Any, keepdim: bool) -> str:
+    """A count, which is 0 for no elements, where ReduceMax of bool has the lowest number."""
+    bits = e.cast(e.cast(x, candle.bool), candle.int32)
+    return e.cast(_reduced(e, "ReduceSum", bits, dim, keepdim), candle.bool)
 
-    writes(_name)(_truth)
+
+@writes("all")
+def all_(e: Emitter, x: str, *, dim: Any, keepdim: bool) -> str:
+    return str(e.Not(any_(e, e.Not(e.cast(x, candle.bool)), dim=dim, keepdim=keepdim)))
+
 
 for _name, _type in {"argmax": "ArgMax", "argmin": "ArgMin"}.items():
 
