@@ -136,6 +136,17 @@ def test_named_sizes_names_and_nests():
     assert [i.name for i in export(fn, (a, b), input_names=["p", "q"]).graph.input] == ["p", "q"]
 
 
+def test_infinities_and_no_elements():
+    x = np.array([-np.inf, -1, 2, np.inf, np.nan], "f")
+    low, high = run(export(lambda a: (a.clamp(min=0.0), a.clamp(max=1.0)), x), x)
+    np.testing.assert_array_equal(low, np.maximum(x, 0))
+    np.testing.assert_array_equal(high, np.minimum(x, 1))
+    none = np.ones((2, 0), "f")
+    for fn in (lambda a: a.mean(dim=1), lambda a: a.mean(), lambda a: (a > 0).any(dim=1), lambda a: (a > 0).all()):
+        want = fn(candle.tensor(none, device="numpy")).numpy()
+        np.testing.assert_array_equal(run(export(fn, none), none)[0], want)
+
+
 def test_weights_beside_the_model(tmp_path):
     model = nn.Linear(40, 30).to("numpy")
     path = tmp_path / "m.onnx"
@@ -159,10 +170,13 @@ def test_half_precision_comes_back(dtype):
 def test_what_onnx_cannot_say():
     x = Spec((3, 3), F32)
     drop = nn.BatchNorm1d(3).to("numpy").train()
+    quantised = candle.quantize(candle.ones(4, 32, device="numpy"), "q8_0")
     for made, said in (
         (lambda: export(candle.lgamma, x), "no operator for lgamma"),
         (lambda: export(functools.partial(candle.add, 1), Spec((3,), candle.complex64)), "does not take complex64"),
         (lambda: export(drop, x), "ONNX keeps no state"),
+        (lambda: export(lambda a: nn.functional.dropout(a, 0.5, True), x), "ONNX keeps no state"),
+        (lambda: export(lambda a: candle.quantized_linear(a, quantised), Spec((2, 32), F32)), "no operator for dequantize"),
         (lambda: export(lambda a: a, x, opset=9), "opset 21 to"),
         (lambda: export(lambda a: a, x, dynamic_axes={"z": {0: "n"}}), "dynamic_axes names z"),
         (lambda: export(lambda a: a, x, output_names=["p", "q"]), "output_names are 1"),

@@ -168,7 +168,10 @@ def _scalars(x: Spec, low: Spec | None, high: Spec | None) -> bool:
 
 @writes("clamp", when=_scalars)
 def clamp(e: Emitter, x: str, low: str | None, high: str | None) -> Any:
-    return e.Clip(x, low, high)
+    """With one bound no Clip, whose other one is the type's largest number and so takes infinity away."""
+    if low is not None and high is not None:
+        return e.Clip(x, low, high)
+    return e.Max(x, low) if low is not None else e.Min(x, high)
 
 
 @writes("isnan", when=lambda x: x.dtype.kind == "f")

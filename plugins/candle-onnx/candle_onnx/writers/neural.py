@@ -14,8 +14,7 @@ from ..emit import Emitter, writes
 
 @writes("softmax")
 def softmax(e: Emitter, x: str, *, dim: int, dtype: Any) -> Any:
-    x = e.cast(x, e.out.dtype)
-    return e.Softmax(x, axis=dim) if e.out.ndim else e.Add(e.Sub(x, x), e.like(x, 1))
+    return e.Softmax(e.cast(x, e.out.dtype), axis=dim)
 
 
 @writes("log_softmax", when=lambda x, **_: x.ndim > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import candle
@@ -16,7 +17,7 @@ def _reduced(e: Emitter, op_type: str, x: str, dim: Any, keepdim: bool) -> str:
     return str(e.node(op_type, x, e.ints(dim), keepdims=int(keepdim)))
 
 
-for _name, _type in {"sum": "ReduceSum", "prod": "ReduceProd", "mean": "ReduceMean"}.items():
+for _name, _type in {"sum": "ReduceSum", "prod": "ReduceProd"}.items():
 
     def _total(e: Emitter, x: str, *, dim: Any, keepdim: bool, dtype: Any, op_type: str = _type) -> str:
         return _reduced(e, op_type, e.cast(x, e.out.dtype), dim, keepdim)
@@ -29,6 +30,16 @@ for _name, _type in {"amax": "ReduceMax", "amin": "ReduceMin", "logsumexp": "Red
         return _reduced(e, op_type, x, dim, keepdim)
 
     writes(_name, when=(lambda x, **_: x.dtype.kind == "f" and x.ndim > 0) if _name == "logsumexp" else None)(_extreme)
+
+
+@writes("mean")
+def mean(e: Emitter, x: str, *, dim: Any, keepdim: bool, dtype: Any) -> str:
+    """That of no elements is NaN, for which ONNX leaves ReduceMean open."""
+    shape, x = e.specs[x].shape, e.cast(x, e.out.dtype)
+    if 0 not in shape:
+        return _reduced(e, "ReduceMean", x, dim, keepdim)
+    count = math.prod([shape[d] for d in dim]) if dim else 1
+    return str(e.Div(_reduced(e, "ReduceSum", x, dim, keepdim), e.like(x, count)))
 
 
 @writes("any")
