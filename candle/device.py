@@ -9,7 +9,10 @@ from typing import Any, Callable
 from .backend import Backend, Device
 from .errors import BackendError, DeviceError
 
-__all__ = ["device", "get_default_device", "register_backend", "resolve", "set_default_device", "synchronize"]
+__all__ = [
+    "device", "get_default_device", "get_num_threads", "register_backend", "resolve", "set_default_device", "set_num_threads",
+    "synchronize",
+]  # fmt: skip
 
 _made: dict[str, Backend] = {}
 _registered: dict[str, Callable[..., Backend]] = {}
@@ -180,6 +183,25 @@ def _parse(name: Any, index: int | None) -> tuple[str, int | None]:
     if not kind.isidentifier() or (colon and not digits.isdigit()):
         raise DeviceError(f"a device is a name such as 'numpy' or 'cuda:0' but {name!r} was given")
     return kind, int(digits) if colon else index
+
+
+def get_num_threads() -> int:
+    """How many threads the host's device shares a kernel's work between; 1 where it does not say."""
+    return int(getattr(resolve(host()), "threads", 1))
+
+
+def set_num_threads(n: int) -> None:
+    """Have the devices of this process's memory share a kernel's work between ``n`` threads, those made later too.
+
+    Before the first tensor is made, the variable CANDLE_NUM_THREADS says the same.  Raises DeviceError for less than one.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 256:
+        raise DeviceError(f"the number of threads is from 1 to 256 but {n!r} was given")
+    os.environ["CANDLE_NUM_THREADS"] = str(n)
+    with _lock:
+        for made in {id(b): b for b in _made.values()}.values():
+            if hasattr(type(made), "threads"):
+                made.threads = n  # type: ignore[attr-defined]
 
 
 def synchronize(device: Any = None) -> None:

@@ -183,11 +183,11 @@ def _node_name(node: Any) -> str:
 
 def _remarks(x: Any) -> list[str]:
     """What the values do not show: device, size, dtype, gradient."""
-    from .device import get_default_device, host
+    from .device import get_default_device
     from .tensor import Leaf
 
     remarks = []
-    if str(x.device) not in (host(), str(get_default_device())):
+    if x.device != get_default_device():
         remarks.append(f"device='{x.device}'")
     if x.numel() == 0 and x.ndim != 1:
         remarks.append(f"size={x.shape}")

@@ -206,7 +206,7 @@ class Graph:
 
         return flat
 
-    def lower(self, target: Backend) -> Graph:
+    def lower(self, target: Backend, fold: bool = True) -> Graph:
         """The same graph in ops that a backend has kernels for: captured again with it as the target."""
         from .device import resolve
 
@@ -225,7 +225,7 @@ class Graph:
             return [env[o.value] for o in self.outputs]
 
         again.__name__ = self.name
-        made = capture(again, *specs, target=target, names=names)
+        made = capture(again, *specs, target=target, names=names, fold=fold)
         inputs = [Input(i.name, m.value, i.spec, i.state) for i, m in zip(self.inputs, made.inputs)]
         outputs = [Output(o.name, m.value, o.spec, o.target) for o, m in zip(self.outputs, made.outputs)]
         return Graph(self.name, inputs, made.constants, made.calls, outputs, self.states, self.tree)
@@ -799,9 +799,8 @@ def capture(
 
     backend = None if target is None else resolve(target)
     if _symbols([list(args), dict(kwargs)]):
-        if backend is not None:
-            raise CaptureError("a graph with named sizes has no target; bind it to sizes and lower that graph")
-        return capture_symbolic(fn, args, kwargs)
+        found_symbolic = capture_symbolic(fn, args, kwargs)
+        return found_symbolic if backend is None else found_symbolic.lower(backend)
     found: list[str] = []
     try:
         parameters = list(inspect.signature(fn).parameters)

@@ -13,7 +13,7 @@ from .dtype import as_dtype
 from .errors import DTypeError, ShapeError
 from .op import OPS
 from .ops.random import words_of
-from .tensor import Tensor, current_trace, run
+from .tensor import Tensor, current_trace, run, untraced
 
 __all__ = [
     "Generator", "bernoulli", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "multinomial",
@@ -85,7 +85,8 @@ def default_generator(device: Any = None) -> Generator:
     backend = resolve(device)
     found = _generators.get(str(backend.device))
     if found is None or found.backend is not backend:
-        found = _generators[str(backend.device)] = Generator(backend, _seed)
+        with untraced():  # it outlives a capture that draws first
+            found = _generators[str(backend.device)] = Generator(backend, _seed)
     return found
 
 
@@ -155,7 +156,7 @@ class replaying:
 def _generator(generator: Generator | None, device: Any) -> Generator:
     if generator is None:
         trace = current_trace()
-        if device is None and trace is not None and trace.target is not None:
+        if trace is not None and (device is None or str(device) == str(trace.device)):
             device = trace.target
         return default_generator(device)
     return generator

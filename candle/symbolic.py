@@ -192,6 +192,10 @@ class SymbolicGraph:
         tensors = [as_tensor(a) for a in args]
         return self.bind(**self.sizes([t.spec for t in tensors]))(*tensors, **states)
 
+    def lower(self, target: Any) -> SymbolicGraph:
+        """The same graph in ops that a backend has kernels for; see ``Graph.lower``."""
+        return _fitted(lambda sizes: self.bind(**sizes).lower(target, fold=False), self.symbols)
+
     def __str__(self) -> str:
         return str(self.shown)
 
@@ -262,10 +266,16 @@ def capture_symbolic(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mappin
     symbols = _symbols([list(args), dict(kwargs)])
     if len(symbols) > _MOST:
         raise CaptureError(f"at most {_MOST} sizes can be named but {', '.join(symbols)} were given")
+    return _fitted(
+        lambda sizes: capture(fn, *_concrete(list(args), sizes), fold=False, **_concrete(dict(kwargs), sizes)), symbols
+    )
+
+
+def _fitted(at_sizes: Callable[[Mapping[str, int]], Graph], symbols: Sequence[str]) -> SymbolicGraph:
+    """One graph out of those for particular sizes."""
 
     def probe(point: Sequence[int]) -> tuple[Graph, Any, list[int]]:
-        sizes = dict(zip(symbols, point))
-        graph = capture(fn, *_concrete(list(args), sizes), fold=False, **_concrete(dict(kwargs), sizes))
+        graph = at_sizes(dict(zip(symbols, point)))
         return (graph, *_skeleton(graph))
 
     base = [s[0] for s in _SIZES[: len(symbols)]]

@@ -419,6 +419,40 @@ def _binary(op: Op, swap: bool = False) -> Callable[[Any, Any], Any]:
     return method
 
 
+_HASHABLE = {int, float, bool, str, tuple, type(None), DType}
+
+
+def _with_attributes(op: Op) -> Callable[..., Any]:
+    """The method of an op with one operand: a call with attributes by position that was made before finds its plan at once."""
+
+    def method(self: Any, *args: Any, **attrs: Any) -> Any:
+        kinds = tuple([a.__class__ for a in args])
+        if attrs or _tracing or not _HASHABLE.issuperset(kinds):
+            return apply(op, (self, *args), attrs)
+        backend = self.backend
+        key = "method", op, self.spec, args, kinds
+        try:
+            plan = backend.plans.get(key)
+        except TypeError:  # a list within a tuple
+            return apply(op, (self, *args), attrs)
+        if plan is None:
+            operands, bound = op.bind((self, *args), attrs)
+            found = run(op, operands, bound)
+            if len(operands) == 1 and operands[0] is self:
+                plan = Plan(op, backend, [self.spec], bound)
+                if plan.kernel is not None and plan.casts is None and len(backend.plans) < _PLANS:
+                    backend.plans[key] = plan
+            return found
+        if _mode.donated is self and op.into is not None:
+            return apply(op, (self, *args), attrs)
+        data = plan.kernel(plan.out, self.value, **plan.attrs)
+        if self.node is not None and plan.tracks and _mode.grad:
+            return _tracked(plan, (self,), data)
+        return Tensor(data, plan.out, backend)
+
+    return method
+
+
 def _matrices(op: Op, general: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """The product of two tensors the short way where both hold matrices."""
     short = _binary(op)
@@ -451,6 +485,8 @@ def _method(op: Op) -> Callable[..., Any]:
         and not op.inputs[1].optional
     ):
         method = _binary(op)
+    elif len(op.operands) == 1 and not op.multiple and not op.variadic:
+        method = _with_attributes(op)
     else:
 
         def method(self: Any, *args: Any, **attrs: Any) -> Any:

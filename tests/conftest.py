@@ -1,4 +1,4 @@
-"""The core's tests are of the core: tensors are made on its own device unless CANDLE_DEVICE says another."""
+"""The core's own tests run on the reference, whichever devices are installed; CANDLE_DEVICE names another."""
 
 import os
 

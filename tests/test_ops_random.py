@@ -10,6 +10,7 @@ import pytest
 import candle
 from candle.backend import Backend
 from candle.errors import DTypeError, ShapeError
+from candle.graph import capture
 from candle.op import OPS
 from candle.ops.random import philox
 
@@ -311,3 +312,12 @@ def test_errors(call, error, text):
     with pytest.raises(error) as caught:
         call()
     assert text in str(caught.value)
+
+
+def test_a_generator_made_while_capturing_outlives_the_capture(monkeypatch):
+    monkeypatch.setattr(candle.random, "_generators", {})
+    for fn in (lambda a: a + candle.rand(3), lambda a: candle.nn.functional.dropout(a, 0.5, True)):
+        graph = capture(fn, candle.Spec((3,), candle.float32))
+        assert [i.state for i in graph.inputs] == [False, True] or [i.state for i in graph.inputs] == [True, False]
+        assert [o.target is None for o in graph.outputs] == [True, False]
+    assert candle.rand(3).shape == (3,)

@@ -105,6 +105,8 @@ def cast(x, *, dtype: DType):
     """The same values in another dtype: floats to integers towards zero, complex to real without the imaginary part."""
     if x.dtype.kind == "c" and dtype.kind not in "cb":
         x = x.real
+    if not np.can_cast(x.dtype, dtype.numpy, "unsafe"):  # between two small floats, both of them float32's
+        x = x.astype(np.float32)
     return x.astype(dtype.numpy)
 
 

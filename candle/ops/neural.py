@@ -416,6 +416,7 @@ def _layer_norm_op(x, weight, bias, *, normalized_shape: Ints, eps: float = 1e-5
     """Mean 0 and variance 1 over the last dimensions, then scaled and shifted.  https://arxiv.org/abs/1607.06450"""
     dims = _last(x, normalized_shape)
     centred = x - _average(x, dims)
+    centred -= _average(centred, dims)  # what the mean's rounding has left, which the division would magnify
     y = centred / np.sqrt(_average(centred * centred, dims) + np.asarray(eps, x.dtype))
     y = y if weight is None else y * weight
     return y if bias is None else y + bias

@@ -1,0 +1,1 @@
+"""The device ``cpu`` for candle: a C engine."""

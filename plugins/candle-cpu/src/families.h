@@ -1,0 +1,13 @@
+/* The families of kernels: each is a table that a file compiled once per instruction set exports. */
+FAMILY(math)
+FAMILY(arith)
+FAMILY(cast)
+FAMILY(reduce)
+FAMILY(rows)
+FAMILY(select)
+FAMILY(attention)
+FAMILY(products)
+FAMILY(conv)
+FAMILY(quant)
+FAMILY(measure)
+FAMILY(pooling)

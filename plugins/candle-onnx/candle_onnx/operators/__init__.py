@@ -1,0 +1,1 @@
+"""The operators, by family; each module enters its definitions into the table."""
