@@ -45,9 +45,11 @@ from .create import zeros_like as empty_like
 from .create import zeros_like as zeros_like
 from .device import device as device
 from .device import get_default_device as get_default_device
+from .device import get_num_threads as get_num_threads
 from .device import register_backend as register_backend
 from .device import resolve as resolve
 from .device import set_default_device as set_default_device
+from .device import set_num_threads as set_num_threads
 from .device import synchronize as synchronize
 from .display import set_printoptions as set_printoptions
 from .dtype import DType as DType
