@@ -405,7 +405,8 @@ def _terms(x: Spec, *_: Any, normalized_shape: tuple[int, ...], eps: float) -> i
 
 
 def _layer_norm(x: Any, weight: Any, bias: Any, *, normalized_shape: tuple[int, ...], eps: float) -> Any:
-    y = _standard(x, _last(x, normalized_shape), eps)[0]
+    dims = _last(x, normalized_shape)
+    y = _standard(x - x.mean(dim=dims, keepdim=True), dims, eps)[0]  # twice from its mean, as the reference
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
 
