@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-import candle
 from candle import CandleError, CaptureError, Tensor
 from candle.device import placed, resolve
 from candle.tensor import current_trace, untraced
@@ -176,8 +175,3 @@ def truth(x: Any) -> bool:
     if array.size != 1:
         raise OnnxError(f"a condition is one truth value but {array.size} were given")
     return bool(array[0])
-
-
-def on(x: Any, device: Any) -> Any:
-    """An array as a tensor on the device of the run."""
-    return candle.tensor(x, device=device)

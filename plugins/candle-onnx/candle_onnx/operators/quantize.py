@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import candle
 from candle import OPS, Tensor
 
@@ -189,9 +187,3 @@ def q_linear_conv(
     if y_zero.dtype.name not in _RANGES:
         raise OnnxError(f"QLinearConv gives whole numbers but its zero point is {y_zero.dtype}")
     return _requantized(total, x_scale.reshape(()) * per, y_scale.reshape(()), y_zero)
-
-
-def saturated(x: Any, name: str) -> Any:
-    """NumPy's numbers within the range of a type of few bits."""
-    low, high = _RANGES[name]
-    return np.clip(x, low, high)
